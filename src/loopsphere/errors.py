@@ -1,0 +1,33 @@
+"""Every error that loopsphere raises on purpose, under one root."""
+
+
+class LoopsphereError(Exception):
+    """Root of all errors raised on purpose; the message says what, where and what to do."""
+
+
+class AudioError(LoopsphereError):
+    """A file cannot be used as a loop; the message is the reason shown next to its path."""
+
+
+class FeatureError(LoopsphereError):
+    """A waveform or log-mel has the wrong shape, length or values."""
+
+
+class CheckpointError(LoopsphereError):
+    """An encoder checkpoint is missing, incomplete, misshapen or paired with the wrong settings."""
+
+
+class ModelFileError(LoopsphereError):
+    """A `.loopsphere` file is damaged, foreign, or was made with another encoder."""
+
+
+class CalibrationError(LoopsphereError):
+    """The calibration scores cannot support what was asked of them."""
+
+
+class NothingUsableError(LoopsphereError):
+    """No loop could be read from the given paths."""
+
+
+class MissingExtraError(LoopsphereError):
+    """An optional package is needed; the message names the command that installs it."""

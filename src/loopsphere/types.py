@@ -1,0 +1,161 @@
+"""The records that travel between the parts: frozen, typed, free of behaviour beyond reshaping."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from loopsphere.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Float32Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One loop, decoded.
+
+    Attributes
+    ----------
+    path : str
+        Where it came from, as the user wrote it.
+    waveform : float32 ndarray of shape (n_samples,)
+        Mono (mean of the channels), resampled to `sample_rate`, not normalised.
+    sample_rate : int
+        Hz, of `waveform`.
+    duration_s : float
+        Seconds, of the file.
+    file_sample_rate : int
+        Hz, as stored in the file.
+    n_channels : int
+        Channels stored in the file.
+    audio_hash : str
+        SHA-256 hex digest of the decoded samples, rate and channel count; headers and tags do not count.
+    """
+
+    path: str
+    waveform: Float32Array
+    sample_rate: int
+    duration_s: float
+    file_sample_rate: int
+    n_channels: int
+    audio_hash: str
+
+
+@dataclass(frozen=True)
+class SkippedFile:
+    """A path that could not be used, and the reason in the user's words."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class LoopScore:
+    """How odd one loop is.
+
+    Attributes
+    ----------
+    path : str
+    duration_s : float
+        Seconds.
+    anomaly_score : float
+        Higher is odder: the negative of scikit-learn's `score_samples`.
+    p_value : float
+        Conformal rank in (0, 1]; small is odd.
+    is_odd : bool
+        `p_value <= alpha`.
+    """
+
+    path: str
+    duration_s: float
+    anomaly_score: float
+    p_value: float
+    is_odd: bool
+
+
+def _frame(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise MissingExtraError("pandas is needed for this: pip install 'loopsphere[tables]'") from error
+    return pd.DataFrame(rows, columns=columns)
+
+
+@dataclass(frozen=True)
+class ScoreResult:
+    """The answer of `scan` and `score`: loops, most odd first, and what was skipped.
+
+    Attributes
+    ----------
+    encoder, detector : str
+        Names, as the commands spell them.
+    alpha : float
+        The false-alarm rate asked for.
+    threshold : float
+        The anomaly score from which a loop is odd at `alpha`; infinite where too few
+        calibration loops exist for `alpha`.
+    loops : tuple of LoopScore
+    skipped : tuple of SkippedFile
+    notes : tuple of str
+        What the reader must know to trust the figures, such as too few calibration loops.
+    """
+
+    encoder: str
+    detector: str
+    alpha: float
+    threshold: float
+    loops: tuple[LoopScore, ...]
+    skipped: tuple[SkippedFile, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists and dicts, ready for JSON; an infinite threshold becomes None."""
+        record = asdict(self)
+        record["loops"] = list(record["loops"])
+        record["skipped"] = list(record["skipped"])
+        record["notes"] = list(record["notes"])
+        record["threshold"] = self.threshold if np.isfinite(self.threshold) else None
+        return record
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per scored loop as a pandas frame, most odd first."""
+        return _frame(
+            [asdict(loop) for loop in self.loops], ["path", "duration_s", "anomaly_score", "p_value", "is_odd"]
+        )
+
+
+@dataclass(frozen=True)
+class EmbedResult:
+    """The answer of `embed`.
+
+    Attributes
+    ----------
+    encoder : str
+    paths : tuple of str
+    durations_s : float64 ndarray of shape (n_loops,)
+    audio_hashes : tuple of str
+    embedding : float32 ndarray of shape (n_loops, embedding_dim)
+        Not L2-normalised.
+    skipped : tuple of SkippedFile
+    """
+
+    encoder: str
+    paths: tuple[str, ...]
+    durations_s: npt.NDArray[np.float64]
+    audio_hashes: tuple[str, ...]
+    embedding: Float32Array
+    skipped: tuple[SkippedFile, ...] = ()
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return columns `path`, `duration_s` and `embedding` (one array a row) as a pandas frame."""
+        rows = [
+            {"path": path, "duration_s": float(duration), "embedding": row}
+            for path, duration, row in zip(self.paths, self.durations_s, self.embedding, strict=True)
+        ]
+        return _frame(rows, ["path", "duration_s", "embedding"])
