@@ -1,0 +1,1 @@
+"""Waveforms to log-mel windows, as the encoders expect them."""
