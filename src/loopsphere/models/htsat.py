@@ -1,0 +1,303 @@
+"""The Hierarchical Token-Semantic Audio Transformer as an encoder: log-mel views to embeddings.
+
+A Swin transformer over a log-mel that is cut along time into `freq_ratio` pieces, stacked into a
+square image (Chen et al. 2022, arXiv 2202.00874). The classification head is left out: the mean of
+the last stage's tokens is the embedding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from loopsphere.errors import FeatureError
+from loopsphere.models.ffm import FeatureFusion
+
+_MASKED = -100.0  # Swin's value for pairs that a shifted window must keep apart
+
+
+@dataclass(frozen=True)
+class HTSATConfig:
+    """The shape of one HTS-AT encoder.
+
+    Attributes
+    ----------
+    image_size : int
+        Side of the square image in pixels.
+    n_mels : int
+        Bands of the log-mel; `image_size` is a multiple of it.
+    patch_size, patch_stride : int
+        Pixels.
+    width : int
+        Channels of the first stage; each later stage doubles them.
+    depths, n_heads : tuple of int
+        Blocks and attention heads of each stage.
+    window_size : int
+        Side of an attention window in tokens.
+    mlp_ratio : float
+    fusion : bool
+        Whether clips longer than the window go through feature fusion.
+    fusion_reduction : int
+        See `loopsphere.models.ffm.AttentionalFeatureFusion`.
+    """
+
+    image_size: int = 256
+    n_mels: int = 64
+    patch_size: int = 4
+    patch_stride: int = 4
+    width: int = 96
+    depths: tuple[int, ...] = (2, 2, 6, 2)
+    n_heads: tuple[int, ...] = (4, 8, 16, 32)
+    window_size: int = 8
+    mlp_ratio: float = 4.0
+    fusion: bool = True
+    fusion_reduction: int = 4
+
+    @property
+    def freq_ratio(self) -> int:
+        """Pieces of time that are stacked along frequency."""
+        return self.image_size // self.n_mels
+
+    @property
+    def n_frames(self) -> int:
+        """Frames that fill the image; shorter input is stretched to it."""
+        return self.image_size * self.freq_ratio
+
+    @property
+    def embedding_dim(self) -> int:
+        """Channels of the last stage."""
+        return int(self.width * 2 ** (len(self.depths) - 1))
+
+
+HTSAT_TINY = HTSATConfig()
+HTSAT_BASE = HTSATConfig(width=128, depths=(2, 2, 12, 2))
+HTSAT_LOOPS = HTSATConfig(
+    n_mels=128, patch_size=8, patch_stride=8, width=48, depths=(2, 2, 6, 2), n_heads=(2, 4, 8, 16)
+)
+
+
+class WindowAttention(nn.Module):
+    """Multi-head self-attention inside square windows, with a learnt bias for relative position.
+
+    Parameters
+    ----------
+    dim, n_heads : int
+        Channels and heads.
+    resolution : tuple of int
+        Height and width of the token map.
+    window_size : int
+        Tokens; a map that is no larger is one window.
+    shift : bool
+        Whether the windows are shifted by half their size (Liu et al. 2021, arXiv 2103.14030, section 3.2).
+
+    Shape
+    -----
+    tokens, output : (n_clips, height, width, dim)
+    """
+
+    def __init__(
+        self, dim: int, n_heads: int, resolution: tuple[int, int], window_size: int, *, shift: bool
+    ) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.window_size = min(window_size, *resolution)
+        self.shift = self.window_size // 2 if shift and min(resolution) > window_size else 0
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+        self.position_bias = nn.Parameter(torch.zeros((2 * self.window_size - 1) ** 2, n_heads))
+        nn.init.trunc_normal_(self.position_bias, std=0.02)
+        self.register_buffer("position_index", _position_index(self.window_size), persistent=False)
+        mask = _shift_mask(resolution, self.window_size, self.shift)
+        self.register_buffer("shift_mask", mask, persistent=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        n_clips, height, width, dim = tokens.shape
+        side = self.window_size
+        rows, columns = height // side, width // side
+        if self.shift:
+            tokens = tokens.roll((-self.shift, -self.shift), (1, 2))
+        windows = tokens.view(n_clips, rows, side, columns, side, dim).transpose(2, 3)
+        qkv = self.qkv(windows).view(n_clips, rows * columns, side * side, 3, self.n_heads, -1)
+        # Windows and heads share one axis, so that one bias serves all clips of a batch.
+        query, key, value = qkv.permute(3, 0, 1, 4, 2, 5).flatten(2, 3)
+        attended = functional.scaled_dot_product_attention(query, key, value, self._bias(rows * columns))
+        attended = attended.unflatten(1, (rows * columns, self.n_heads)).transpose(2, 3)
+        attended = self.proj(attended.reshape(n_clips, rows, columns, side, side, dim))
+        tokens = attended.transpose(2, 3).reshape(n_clips, height, width, dim)
+        if self.shift:
+            tokens = tokens.roll((self.shift, self.shift), (1, 2))
+        return tokens
+
+    def _bias(self, n_windows: int) -> Tensor:
+        assert isinstance(self.position_index, Tensor)
+        bias = self.position_bias[self.position_index].permute(2, 0, 1)[None]
+        if isinstance(self.shift_mask, Tensor):
+            bias = bias + self.shift_mask[:, None]
+        return bias.expand(n_windows, -1, -1, -1).flatten(0, 1)[None]
+
+
+def _position_index(side: int) -> Tensor:
+    """Row of the bias table for each pair of tokens in a window, (side², side²)."""
+    coordinates = torch.cartesian_prod(torch.arange(side), torch.arange(side))
+    offset = coordinates[:, None] - coordinates[None, :] + side - 1
+    return offset[..., 0] * (2 * side - 1) + offset[..., 1]
+
+
+def _shift_mask(resolution: tuple[int, int], side: int, shift: int) -> Tensor | None:
+    """0 where two tokens of a shifted window are neighbours, `_MASKED` where the shift wrapped one of them."""
+    if shift == 0:
+        return None
+    height, width = resolution
+    row_region = (torch.arange(height) >= height - side).int() + (torch.arange(height) >= height - shift).int()
+    column_region = (torch.arange(width) >= width - side).int() + (torch.arange(width) >= width - shift).int()
+    region = row_region[:, None] * 3 + column_region[None, :]
+    windows = region.view(height // side, side, width // side, side).transpose(1, 2).reshape(-1, side * side)
+    return (windows[:, None, :] != windows[:, :, None]) * _MASKED
+
+
+class Block(nn.Module):
+    """Attention and a two-layer perceptron, each normalised before and added to its input.
+
+    Shape
+    -----
+    tokens, output : (n_clips, height, width, dim)
+    """
+
+    def __init__(
+        self, config: HTSATConfig, dim: int, n_heads: int, resolution: tuple[int, int], *, shift: bool
+    ) -> None:
+        super().__init__()
+        hidden = int(config.mlp_ratio * dim)
+        self.norm1 = nn.LayerNorm(dim)
+        self.attention = WindowAttention(dim, n_heads, resolution, config.window_size, shift=shift)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        tokens = tokens + self.attention(self.norm1(tokens))
+        return tokens + self.mlp(self.norm2(tokens))
+
+
+class PatchMerging(nn.Module):
+    """Halve height and width: four neighbours become one token of twice the channels.
+
+    Shape
+    -----
+    tokens : (n_clips, height, width, dim)
+    output : (n_clips, height // 2, width // 2, 2 * dim)
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(4 * dim)
+        self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        quarters = [tokens[:, row::2, column::2] for column in (0, 1) for row in (0, 1)]
+        merged: Tensor = self.reduction(self.norm(torch.cat(quarters, dim=-1)))
+        return merged
+
+
+class HTSAT(nn.Module):
+    """HTS-AT encoder with optional feature fusion.
+
+    Parameters
+    ----------
+    config : HTSATConfig
+
+    References
+    ----------
+    Chen et al. 2022, arXiv 2202.00874; Wu et al. 2023, arXiv 2211.06687.
+    """
+
+    def __init__(self, config: HTSATConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.mel_norm = nn.BatchNorm2d(config.n_mels)
+        padding = (config.patch_size - config.patch_stride) // 2
+        self.patches = nn.Conv2d(1, config.width, config.patch_size, config.patch_stride, padding)
+        self.fusion = (
+            FeatureFusion(config.width, config.patch_size, config.patch_stride, config.fusion_reduction)
+            if config.fusion
+            else None
+        )
+        self.patch_norm = nn.LayerNorm(config.width)
+        self.stages = nn.ModuleList(self._stage(index) for index in range(len(config.depths)))
+        self.norm = nn.LayerNorm(config.embedding_dim)
+        self.apply(_initialise)
+
+    def _stage(self, index: int) -> nn.Sequential:
+        """Patch merging (from the second stage on) and the stage's blocks."""
+        config = self.config
+        side = config.image_size // config.patch_stride // 2**index
+        dim = config.width * 2**index
+        merging: list[nn.Module] = [PatchMerging(dim // 2)] if index else []
+        blocks = [
+            Block(config, dim, config.n_heads[index], (side, side), shift=bool(block % 2))
+            for block in range(config.depths[index])
+        ]
+        return nn.Sequential(*merging, *blocks)
+
+    def tokens(self, view: Tensor, is_longer: Tensor | None = None, local_views: Tensor | None = None) -> Tensor:
+        """Return the last stage's tokens, unfolded along time.
+
+        Parameters
+        ----------
+        view : float Tensor of shape (n_clips, n_frames, n_mels)
+            Log-mel in dB: the window, or the whole clip shrunk to it.
+        is_longer : bool Tensor of shape (n_clips,) or None
+            Which clips are longer than the window; None means none.
+        local_views : float Tensor of shape (n_longer, 3, n_frames, n_mels) or None
+            Front, middle and back of the longer clips, in the order of the batch.
+
+        Returns
+        -------
+        tokens : float Tensor of shape (n_clips, embedding_dim, n_bands, n_steps)
+            Normalised; bands from low to high, steps from first to last.
+
+        Raises
+        ------
+        FeatureError
+            A clip is longer but this encoder has no fusion, or the shapes do not fit.
+        """
+        patches = self.patches(self._image(view[:, None]))
+        if is_longer is not None and local_views is not None and len(local_views):
+            if self.fusion is None:
+                raise FeatureError("this encoder has no feature fusion; give it clips within its window")
+            patches = patches.clone()
+            patches[is_longer] = self.fusion(patches[is_longer], self._image(local_views))
+        tokens = self.patch_norm(patches.permute(0, 2, 3, 1))
+        for stage in self.stages:
+            tokens = stage(tokens)
+        tokens = self.norm(tokens)
+        pieces = tokens.unflatten(1, (self.config.freq_ratio, -1))
+        return pieces.permute(0, 4, 2, 1, 3).flatten(3)
+
+    def forward(self, view: Tensor, is_longer: Tensor | None = None, local_views: Tensor | None = None) -> Tensor:
+        """Return embeddings, the mean of `tokens`; float Tensor of shape (n_clips, embedding_dim)."""
+        return self.tokens(view, is_longer, local_views).mean((2, 3))
+
+    def _image(self, views: Tensor) -> Tensor:
+        """Normalise each band, stretch to the image's frames, fold time: (n, c, t, m) to (n, c, side, side)."""
+        n_frames, n_mels = views.shape[2:]
+        if n_mels != self.config.n_mels or n_frames > self.config.n_frames:
+            raise FeatureError(
+                f"this encoder takes up to {self.config.n_frames} frames of {self.config.n_mels} bands; "
+                f"got {n_frames} of {n_mels}"
+            )
+        views = self.mel_norm(views.transpose(1, 3)).transpose(1, 3)
+        if n_frames < self.config.n_frames:
+            size = (self.config.n_frames, n_mels)
+            views = functional.interpolate(views, size, mode="bicubic", align_corners=True)
+        pieces = views.unflatten(2, (self.config.freq_ratio, -1))
+        return pieces.transpose(3, 4).flatten(2, 3)
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
