@@ -31,3 +31,7 @@ class NothingUsableError(LoopsphereError):
 
 class MissingExtraError(LoopsphereError):
     """An optional package is needed; the message names the command that installs it."""
+
+
+class UnknownNameError(LoopsphereError):
+    """There is no detector, encoder or preset of that name; the message lists those that exist."""

@@ -1,0 +1,153 @@
+"""The detectors by the names that the commands use. Importing this imports neither torch nor scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from loopsphere.errors import ModelFileError, UnknownNameError
+
+if TYPE_CHECKING:
+    from loopsphere.detect.base import Detector
+
+DEFAULT_DETECTOR = "deep-svdd"
+
+
+@dataclass(frozen=True)
+class DetectorSpec:
+    """How to make one detector.
+
+    Attributes
+    ----------
+    module, class_name : str
+        Where the estimator is defined.
+    summary : str
+        One line for people.
+    params : dict
+        Constructor arguments that the name stands for.
+    is_seeded : bool
+        Whether the estimator has a `random_state`.
+    """
+
+    module: str
+    class_name: str
+    summary: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    is_seeded: bool = False
+
+    def load_class(self) -> type[Detector]:
+        """Import the estimator's module and return the class."""
+        loaded: type[Detector] = getattr(import_module(self.module), self.class_name)
+        return loaded
+
+
+_SVDD = "loopsphere.detect.deep_svdd"
+_BASELINES = "loopsphere.detect.baselines"
+
+DETECTORS: dict[str, DetectorSpec] = {
+    "deep-svdd": DetectorSpec(
+        _SVDD, "DeepSVDD", "Deep SVDD, residual network", {"network": "residual"}, is_seeded=True
+    ),
+    "deep-svdd-autoencoder": DetectorSpec(
+        _SVDD, "DeepSVDD", "Deep SVDD, autoencoder", {"network": "autoencoder"}, is_seeded=True
+    ),
+    "deep-svdd-paper": DetectorSpec(
+        _SVDD,
+        "DeepSVDD",
+        "Deep SVDD, residual autoencoder with the paper's settings",
+        {"network": "residual", "preset": "paper"},
+        is_seeded=True,
+    ),
+    "deep-svdd-autoencoder-paper": DetectorSpec(
+        _SVDD,
+        "DeepSVDD",
+        "Deep SVDD, autoencoder with the paper's settings",
+        {"network": "autoencoder", "preset": "paper"},
+        is_seeded=True,
+    ),
+    "deep-sad": DetectorSpec(
+        "loopsphere.detect.deep_sad", "DeepSAD", "Deep SAD, with a few named loops", is_seeded=True
+    ),
+    "ensemble": DetectorSpec(
+        "loopsphere.detect.ensemble",
+        "Ensemble",
+        "Deep SVDD, PCA, k-nearest and Mahalanobis together",
+        is_seeded=True,
+    ),
+    "isolation-forest": DetectorSpec(
+        "loopsphere.detect.isolation_forest", "IsolationForest", "Isolation Forest", is_seeded=True
+    ),
+    "pca": DetectorSpec(_BASELINES, "PCAReconstruction", "Reconstruction error of 95 % principal components"),
+    "knn": DetectorSpec(_BASELINES, "KNearest", "Cosine distance to the three nearest loops"),
+    "mahalanobis": DetectorSpec(_BASELINES, "Mahalanobis", "Mahalanobis distance, Ledoit-Wolf covariance"),
+    "one-class-svm": DetectorSpec(_BASELINES, "OneClassSVM", "One-class support vector machine"),
+    "distance-to-mean": DetectorSpec(_BASELINES, "DistanceToMean", "Distance to the mean"),
+}
+
+
+def detector_spec(name: str) -> DetectorSpec:
+    """Return the entry of `DETECTORS` for `name`.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such detector; the message lists those that exist.
+    """
+    try:
+        return DETECTORS[name]
+    except KeyError:
+        raise UnknownNameError(
+            f"there is no detector {name!r}; there are {', '.join(sorted(DETECTORS))}"
+        ) from None
+
+
+def make_detector(name: str, *, random_state: int | None = None, device: str = "cpu") -> Detector:
+    """Make an unfitted detector.
+
+    Parameters
+    ----------
+    name : str
+        A key of `DETECTORS`.
+    random_state : int or None, default=None
+        Seed, for those that have one.
+    device : str, default="cpu"
+        Where networks train, as torch spells it; the others ignore it.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such detector; the message lists those that exist.
+    """
+    spec = detector_spec(name)
+    detector = spec.load_class()(**spec.params)
+    if spec.is_seeded:
+        detector.set_params(random_state=random_state)
+    if "device" in detector.get_params():
+        detector.set_params(device=device)
+    return detector
+
+
+def detector_from_state(
+    name: str, header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[np.generic]]
+) -> Detector:
+    """Rebuild the fitted detector `name` from what its `get_state` returned.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such detector; the message lists those that exist.
+    ModelFileError
+        The state is damaged or belongs to another detector; the message names what is wrong.
+    """
+    spec = detector_spec(name)
+    detector = spec.load_class().from_state(header, arrays)
+    params = detector.get_params(deep=False)
+    for param, value in spec.params.items():
+        if params[param] != value:
+            raise ModelFileError(f"damaged detector: {name} has {param}={value!r}, not {params[param]!r}")
+    return detector
