@@ -1,0 +1,191 @@
+"""The encoder: waveforms to log-mel views to embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from loopsphere.errors import FeatureError
+from loopsphere.features.config import MelConfig
+from loopsphere.features.fusion import fuse_mel
+from loopsphere.features.mel import log_mel
+from loopsphere.types import Float32Array
+
+if TYPE_CHECKING:
+    from loopsphere.models.htsat import HTSATConfig
+
+BATCH_SIZE = 32
+
+
+class Runtime(Protocol):
+    """Something that runs an HTS-AT; see `loopsphere.embed.torch_runtime.TorchRuntime`."""
+
+    @property
+    def device(self) -> Any:
+        """What it runs on; its `str` is shown to people."""
+
+    def __call__(
+        self, view: Float32Array, is_longer: npt.NDArray[np.bool_], local_views: Float32Array
+    ) -> Float32Array:
+        """Return the embeddings of one batch, (n_clips, embedding_dim)."""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A trained encoder with its front end; made by `loopsphere.embed.load_encoder`.
+
+    The same clip has the same embedding alone, in any batch, in any order and on every run: crops
+    are fixed, nothing is drawn at random, and whether a clip is long depends on this clip alone.
+    Embeddings are not L2-normalised; they are the network's output before any projection.
+
+    No part of a long clip is cut away. With fusion, its whole-clip view covers all of it. Without,
+    it is cut into as few evenly spaced windows as cover it, and their embeddings are averaged.
+
+    Attributes
+    ----------
+    name : str
+        As it was asked for; the file's name for a path.
+    hash : str
+        SHA-256 hex digest of settings and weights; two encoders with the same give the same embeddings.
+    mel : MelConfig
+    config : HTSATConfig
+    runtime : Runtime
+
+    References
+    ----------
+    Wu et al. 2023, arXiv 2211.06687, section 3.2; Chen et al. 2022, arXiv 2202.00874.
+    """
+
+    name: str
+    hash: str
+    mel: MelConfig
+    config: HTSATConfig
+    runtime: Runtime
+
+    @property
+    def embedding_dim(self) -> int:
+        """Columns of an embedding."""
+        return self.config.embedding_dim
+
+    @property
+    def device(self) -> str:
+        """What it runs on, as torch names it."""
+        return str(self.runtime.device)
+
+    def views(self, waveform: Float32Array) -> Float32Array:
+        """Return what the network sees of one clip.
+
+        Parameters
+        ----------
+        waveform : float32 ndarray of shape (n_samples,)
+            Mono, at `mel.sample_rate`.
+
+        Returns
+        -------
+        views : float32 ndarray of shape (n_views, n_frames, n_mels)
+            Log-mel in dB. One view of a clip within the window. Of a longer one: with fusion four, whole
+            clip, front, middle and back; without, `ceil(n_total_frames / n_frames)` windows.
+
+        Raises
+        ------
+        FeatureError
+            `waveform` is not 1-D, is empty or is not finite.
+        """
+        mel = log_mel(waveform, self.mel)
+        n_frames = self.mel.n_frames
+        if self.config.fusion:
+            return fuse_mel(mel, n_frames=n_frames)
+        n_windows = -(-len(mel) // n_frames)
+        starts = np.linspace(0, len(mel) - n_frames, n_windows).round().astype(int)
+        return np.stack([mel[start : start + n_frames] for start in starts])
+
+    def embed_views(self, views: Sequence[Float32Array]) -> Float32Array:
+        """Embed clips that are views already.
+
+        Parameters
+        ----------
+        views : sequence of float32 ndarray of shape (n_views, n_frames, n_mels)
+            One array a clip, from `views`.
+
+        Returns
+        -------
+        embedding : float32 ndarray of shape (n_clips, embedding_dim)
+            Not L2-normalised.
+
+        Raises
+        ------
+        FeatureError
+            An array has another shape.
+        """
+        for clip in views:
+            fits = clip.ndim == 3 and clip.shape[1:] == (self.mel.n_frames, self.mel.n_mels)
+            if not fits or len(clip) == 0 or (self.config.fusion and len(clip) not in (1, 4)):
+                raise FeatureError(f"these are not views of this encoder: shape {clip.shape}")
+        if not views:
+            return np.empty((0, self.embedding_dim), dtype=np.float32)
+        # What the network takes as one clip: all views with fusion, each window without.
+        units = views if self.config.fusion else [window[None] for clip in views for window in clip]
+        batches = [self._run(units[start : start + BATCH_SIZE]) for start in range(0, len(units), BATCH_SIZE)]
+        embedding = np.concatenate(batches)
+        if self.config.fusion:
+            return embedding
+        ends = np.cumsum([len(clip) for clip in views])
+        return np.stack([windows.mean(axis=0) for windows in np.split(embedding, ends[:-1])])
+
+    def embed_iter(self, waveforms: Iterable[Float32Array]) -> Iterator[Float32Array]:
+        """Embed a stream of clips, a batch at a time.
+
+        Parameters
+        ----------
+        waveforms : iterable of float32 ndarray of shape (n_samples,)
+            Mono, at `mel.sample_rate`; taken as they are needed.
+
+        Yields
+        ------
+        embedding : float32 ndarray of shape (embedding_dim,)
+            Not L2-normalised; one a clip, in order.
+
+        Raises
+        ------
+        FeatureError
+            A waveform is not 1-D, is empty or is not finite.
+        """
+        stream = iter(waveforms)
+        while batch := [self.views(waveform) for waveform in islice(stream, BATCH_SIZE)]:
+            yield from self.embed_views(batch)
+
+    def embed(self, waveforms: Iterable[Float32Array]) -> Float32Array:
+        """Embed clips.
+
+        Parameters
+        ----------
+        waveforms : iterable of float32 ndarray of shape (n_samples,)
+            Mono, at `mel.sample_rate`.
+
+        Returns
+        -------
+        embedding : float32 ndarray of shape (n_clips, embedding_dim)
+            Not L2-normalised.
+
+        Raises
+        ------
+        FeatureError
+            A waveform is not 1-D, is empty or is not finite.
+        """
+        rows = list(self.embed_iter(waveforms))
+        return np.stack(rows) if rows else self.embed_views([])
+
+    def _run(self, clips: Sequence[Float32Array]) -> Float32Array:
+        is_longer = np.array([len(clip) > 1 for clip in clips])
+        local_views = [clip[1:] for clip in clips if len(clip) > 1]
+        no_local_views = np.empty((0, 3, self.mel.n_frames, self.mel.n_mels), dtype=np.float32)
+        return self.runtime(
+            np.stack([clip[0] for clip in clips]),
+            is_longer,
+            np.stack(local_views) if local_views else no_local_views,
+        )

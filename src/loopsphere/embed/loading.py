@@ -1,0 +1,175 @@
+"""A name or a path to an encoder that is ready to use."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import loopsphere
+from loopsphere.embed.base import Encoder
+from loopsphere.embed.registry import ENCODERS
+from loopsphere.errors import CheckpointError, MissingExtraError
+from loopsphere.features.config import MelConfig
+from loopsphere.features.mel import mel_filters
+
+if TYPE_CHECKING:
+    from loopsphere.models.checkpoints import Checkpoint
+
+BUNDLED_FILE = Path(loopsphere.__file__).parent / "weights" / "htsat-loops.safetensors"
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(/[\w.-]+)?")
+_MAX_COUNT = 1_000_000  # samples, hertz, frames; beyond any front end
+_FILTER_TOLERANCE = 1e-5  # filters stored in a file were computed in float32 by other code
+
+
+def load_encoder(
+    name_or_path: str = "bundled", *, device: str = "auto", fusion: bool | None = None
+) -> Encoder:
+    """Load an encoder by name, path or hub id.
+
+    Parameters
+    ----------
+    name_or_path : str
+        A name in `ENCODERS`; a folder in Hugging Face's CLAP format; a LAION `.pt` file; a `.safetensors`
+        file in the bundled format; or a Hugging Face repository such as 'laion/clap-htsat-fused'.
+    device : str
+        'auto' takes CUDA where it is available, else Apple's GPU, else the CPU; or a torch device.
+    fusion : bool or None
+        Whether clips longer than the window go through feature fusion. None takes it where the checkpoint
+        was trained with it. False averages windows instead.
+
+    Returns
+    -------
+    Encoder
+
+    Raises
+    ------
+    CheckpointError
+        The name is unknown; the checkpoint is missing, cannot be downloaded, is incomplete or misshapen;
+        fusion was asked for but not trained; or its mel settings are not those it was trained with.
+    MissingExtraError
+        A download is needed and `huggingface_hub` is not installed.
+    """
+    # torch takes a second to import; naming the encoders must not.
+    from loopsphere.embed.torch_runtime import TorchRuntime
+    from loopsphere.models.checkpoints import read_checkpoint
+
+    name = str(name_or_path)
+    checkpoint = read_checkpoint(_find(name), fusion=fusion)
+    mel = _mel_config(checkpoint, name)
+    return Encoder(
+        name=name if name in ENCODERS or not Path(name).exists() else Path(name).name,
+        hash=_hash(checkpoint, mel),
+        mel=mel,
+        config=checkpoint.config,
+        runtime=TorchRuntime(checkpoint, device),
+    )
+
+
+def _find(name: str) -> Path:
+    """Return the local path of a checkpoint, downloading it where it is a hub's."""
+    record = ENCODERS.get(name)
+    if record is not None and record.source == "bundled":
+        if not BUNDLED_FILE.is_file():
+            raise CheckpointError(f"the bundled checkpoint is missing from this installation: {BUNDLED_FILE}")
+        return BUNDLED_FILE
+    if record is None and Path(name).exists():
+        return Path(name)
+    source = record.source if record else name
+    if not _HUB_ID.fullmatch(source) or Path(source).suffix == ".safetensors":
+        known = ", ".join(ENCODERS)
+        raise CheckpointError(
+            f"unknown encoder {name!r}: no file or folder has this path; the names are {known}"
+        )
+    return _download(source)
+
+
+def _download(source: str) -> Path:
+    """Fetch a repository's checkpoint, or one file of it, into Hugging Face's cache."""
+    try:
+        import huggingface_hub as hub
+        from huggingface_hub import errors
+    except ImportError as error:
+        raise MissingExtraError(
+            f"downloading {source} needs huggingface_hub: pip install 'loopsphere[hub]'"
+        ) from error
+    owner, repository, *file = source.split("/")
+    repo_id = f"{owner}/{repository}"
+    try:
+        if file:
+            return Path(hub.hf_hub_download(repo_id, file[0]))
+        folder = Path(hub.hf_hub_download(repo_id, "config.json")).parent
+        hub.hf_hub_download(repo_id, "preprocessor_config.json")
+        try:
+            hub.hf_hub_download(repo_id, "model.safetensors")
+        except errors.RemoteEntryNotFoundError:
+            hub.hf_hub_download(repo_id, "pytorch_model.bin")
+    except (
+        errors.HfHubHTTPError,
+        errors.LocalEntryNotFoundError,
+        errors.HFValidationError,
+        OSError,
+    ) as error:
+        raise CheckpointError(
+            f"{source} is neither a path here nor could it be downloaded: {str(error).splitlines()[0]} "
+            "Check the name and the connection, or give the path of a folder that was downloaded before."
+        ) from error
+    return folder
+
+
+def _mel_config(checkpoint: Checkpoint, name: str) -> MelConfig:
+    """Make the checkpoint's mel settings ours, and check them against its network and stored filters."""
+    settings = dict(checkpoint.mel_settings)
+    fields = {field.name for field in dataclasses.fields(MelConfig)}
+    if wrong := settings.keys() - fields:
+        raise CheckpointError(f"{name}: unknown mel settings {', '.join(sorted(wrong))}")
+    mel = MelConfig(**settings)
+    _check_mel(mel, name)
+    if mel.n_mels != checkpoint.config.n_mels or mel.n_frames > checkpoint.config.n_frames:
+        raise CheckpointError(
+            f"{name}: the network takes up to {checkpoint.config.n_frames} frames of "
+            f"{checkpoint.config.n_mels} bands, but the mel settings give {mel.n_frames} of {mel.n_mels}"
+        )
+    if checkpoint.filters is not None:
+        # LAION stores Slaney filters in every checkpoint. Only those without fusion use them, but with fusion
+        # too they tell the sample rate and the range that the HTK filters were made for.
+        expected = mel_filters(dataclasses.replace(mel, filters="slaney"))
+        if np.abs(checkpoint.filters.numpy() - expected).max() > _FILTER_TOLERANCE:
+            raise CheckpointError(
+                f"{name} stores mel filters other than those for {mel.sample_rate} Hz and "
+                f"{mel.fmin:g} to {mel.fmax:g} Hz, which LAION's checkpoints have; it was trained with others"
+            )
+    return mel
+
+
+def _check_mel(mel: MelConfig, name: str) -> None:
+    """Refuse settings from a file that no front end can have."""
+    counts = (mel.sample_rate, mel.n_fft, mel.hop_length, mel.n_mels, mel.n_frames)
+    levels = (mel.fmin, mel.fmax, mel.floor_db, 0.0 if mel.rms_dbfs is None else mel.rms_dbfs)
+    valid = (
+        all(type(count) is int and 0 < count <= _MAX_COUNT for count in counts)
+        and all(isinstance(level, int | float) and math.isfinite(level) for level in levels)
+        and 0 <= mel.fmin < mel.fmax <= mel.sample_rate / 2
+        and mel.filters in ("htk", "slaney")
+        and mel.short_clip in ("repeat", "repeatpad")
+    )
+    if not valid:
+        raise CheckpointError(f"{name}: its mel settings cannot be used: {mel}")
+
+
+def _hash(checkpoint: Checkpoint, mel: MelConfig) -> str:
+    """SHA-256 of all that decides an embedding: settings; names, shapes and float32 bytes of the weights."""
+    digest = hashlib.sha256()
+    for settings in (checkpoint.config, mel):
+        digest.update(json.dumps(dataclasses.asdict(settings), sort_keys=True).encode())
+    for name in sorted(checkpoint.state):
+        tensor = checkpoint.state[name]
+        digest.update(f"{name}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().numpy().astype("<f4", copy=False).data)
+    return digest.hexdigest()

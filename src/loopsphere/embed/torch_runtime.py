@@ -1,0 +1,71 @@
+"""HTS-AT run by PyTorch, in float32."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from loopsphere.errors import LoopsphereError
+from loopsphere.models.checkpoints import Checkpoint
+from loopsphere.models.htsat import HTSAT
+from loopsphere.types import Float32Array
+
+
+class TorchRuntime:
+    """A network on a device.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    device : str
+        'auto' takes CUDA where it is available, else Apple's GPU, else the CPU.
+
+    Raises
+    ------
+    LoopsphereError
+        `device` is unknown or not available here.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: str = "auto") -> None:
+        self.device = _pick(device)
+        network = HTSAT(checkpoint.config)
+        # Only the batch norms' counters, which nothing reads here, may be absent.
+        network.load_state_dict(dict(checkpoint.state), strict=True)
+        self._network = network.to(self.device).eval()
+
+    def __call__(
+        self, view: Float32Array, is_longer: npt.NDArray[np.bool_], local_views: Float32Array
+    ) -> Float32Array:
+        """Return embeddings of one batch.
+
+        Parameters
+        ----------
+        view : float32 ndarray of shape (n_clips, n_frames, n_mels)
+        is_longer : bool ndarray of shape (n_clips,)
+        local_views : float32 ndarray of shape (n_longer, 3, n_frames, n_mels)
+
+        Returns
+        -------
+        embedding : float32 ndarray of shape (n_clips, embedding_dim)
+        """
+        # TensorFloat-32, cuDNN's default for convolutions, would cost three digits.
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            arrays = (view, is_longer, local_views)
+            tensors = [torch.from_numpy(array).to(self.device) for array in arrays]
+            return self._network(*tensors).cpu().numpy()  # type: ignore[no-any-return]
+
+
+def _pick(device: str) -> torch.device:
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        picked = torch.device(device)
+        torch.empty(0, device=picked)
+    except (RuntimeError, AssertionError) as error:
+        raise LoopsphereError(
+            f"device {device!r} cannot be used here: {str(error).splitlines()[0]}"
+        ) from error
+    return picked
