@@ -1,0 +1,149 @@
+"""One file in, one clip out: decode, mix to mono, check, resample."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import soxr
+
+from loopsphere.audio.decoding import AudioStream, open_stream
+from loopsphere.audio.limits import (
+    MAX_PEAK,
+    MIN_DURATION_S,
+    SILENCE_DBFS,
+    check_format,
+    check_not_too_long,
+)
+from loopsphere.errors import AudioError
+from loopsphere.types import Clip, Float32Array
+
+_SILENCE_PEAK = 10.0 ** (SILENCE_DBFS / 20)
+
+
+def _open(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular, non-empty file."""
+    try:
+        status = Path(path).stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise AudioError("is a folder")
+        if not stat.S_ISREG(status.st_mode):
+            raise AudioError("not a regular file (a pipe, socket or device)")
+        if status.st_size == 0:
+            raise AudioError("empty file (0 bytes)")
+        # By descriptor: soundfile takes a format from the name of the file object, and fails for `.raw`.
+        return os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)), "rb")
+    except FileNotFoundError as error:
+        raise AudioError("a broken symlink" if Path(path).is_symlink() else "no such file") from error
+    except PermissionError as error:
+        raise AudioError("no permission to read it") from error
+    except OSError as error:
+        raise AudioError(f"cannot be opened ({error.strerror})") from error
+    except ValueError as error:  # a NUL, or a surrogate that no file name can hold
+        raise AudioError("no such file (its name holds a forbidden character)") from error
+
+
+def _peak(samples: Float32Array) -> float:
+    """Return the largest magnitude; NaN where there is one."""
+    return float(np.maximum(samples.max(), -samples.min()))
+
+
+def _check_levels(mono: Float32Array, channel_peak: float) -> None:
+    peak = _peak(mono)
+    if not np.isfinite(peak):
+        raise AudioError("NaN or infinite samples")
+    if peak > MAX_PEAK:
+        raise AudioError(f"absurd sample values (peak {peak:.1e}, full scale is 1)")
+    if peak < _SILENCE_PEAK:
+        if channel_peak >= _SILENCE_PEAK:
+            raise AudioError("all silence in mono (its channels cancel each other)")
+        raise AudioError(f"all silence (peak below {SILENCE_DBFS:.0f} dBFS)")
+
+
+def _check_length(n_samples: int, stream: AudioStream) -> None:
+    duration_s = n_samples / stream.sample_rate
+    if stream.promised_s is not None and duration_s < stream.promised_s - stream.slack_s:
+        raise AudioError(f"truncated (decoding ends after {duration_s:.2f} of {stream.promised_s:.2f} s)")
+    if n_samples == 0:
+        raise AudioError("no samples")
+    if duration_s < MIN_DURATION_S:
+        raise AudioError(f"shorter than {MIN_DURATION_S * 1000:.0f} ms ({duration_s * 1000:.0f} ms)")
+
+
+def _decode_mono(stream: AudioStream) -> tuple[Float32Array, str]:
+    """Return the mono mix at the file's own rate and the hash of all channels."""
+    # Weighted before they are summed, so that the mean of finite samples cannot overflow.
+    weights = np.full(stream.n_channels, 1 / stream.n_channels, np.float32)
+    digest = hashlib.sha256(f"{stream.sample_rate} {stream.n_channels} ".encode())
+    mono_blocks: list[Float32Array] = []
+    n_samples, channel_peak = 0, 0.0
+    for block in stream.blocks:
+        digest.update(np.ascontiguousarray(block, "<f4").data)
+        mono = block @ weights
+        n_samples += len(mono)
+        check_not_too_long(n_samples / stream.sample_rate)
+        if channel_peak < _SILENCE_PEAK:
+            channel_peak = max(channel_peak, _peak(block))
+        mono_blocks.append(mono)
+    _check_length(n_samples, stream)
+    waveform = np.concatenate(mono_blocks)
+    _check_levels(waveform, channel_peak)
+    return waveform, digest.hexdigest()
+
+
+def load_clip(path: str | os.PathLike[str], sample_rate: int) -> Clip:
+    """Decode one file to mono at the rate asked for.
+
+    WAV, AIFF, FLAC, Ogg Vorbis, Opus, MP3 and whatever else libsndfile reads; M4A, AAC and WMA through PyAV,
+    which is an extra. The format is told by the content, not by the name. Nothing is trimmed, padded or
+    normalised.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    sample_rate : int
+        Hz, of the waveform returned; above 0.
+
+    Returns
+    -------
+    Clip
+        With a finite `waveform`, float32 ndarray of shape (n_samples,): the mean of the channels, resampled
+        with soxr at high quality.
+
+    Raises
+    ------
+    AudioError
+        The file cannot be used as a loop. The message is the reason in the user's words, without the path:
+        missing, empty, not audio, truncated or damaged, no samples, shorter than 50 ms, longer than
+        10 minutes, all silence, NaN or infinite samples, absurd sample rate or channel count, no permission,
+        a folder, or PyAV needed and absent.
+
+    Examples
+    --------
+    >>> clip = load_clip("loops/bass.flac", 48_000)  # doctest: +SKIP
+    >>> clip.waveform.dtype, clip.sample_rate  # doctest: +SKIP
+    (dtype('float32'), 48000)
+    """
+    with _open(path) as file, open_stream(file) as stream:
+        check_format(stream.sample_rate, stream.n_channels)
+        if stream.promised_s is not None:
+            check_not_too_long(stream.promised_s)
+        waveform, audio_hash = _decode_mono(stream)
+        file_sample_rate, n_channels = stream.sample_rate, stream.n_channels
+    n_file_samples = len(waveform)
+    if sample_rate != file_sample_rate:
+        waveform = soxr.resample(waveform, file_sample_rate, sample_rate, quality="HQ")
+    return Clip(
+        path=os.fspath(path),
+        waveform=waveform,
+        sample_rate=sample_rate,
+        duration_s=n_file_samples / file_sample_rate,
+        file_sample_rate=file_sample_rate,
+        n_channels=n_channels,
+        audio_hash=audio_hash,
+    )
