@@ -1,0 +1,1 @@
+"""Labelled evaluation: metrics, protocols, tables and figures over arrays and callables."""
