@@ -35,7 +35,7 @@ class EncoderRecord:
 
 
 _RECORDS = (
-    EncoderRecord("bundled", "bundled", 384, True, "Apache-2.0", 0, "HTS-AT trained on loops; works offline"),
+    EncoderRecord("bundled", "bundled", 256, True, "Apache-2.0", 0, "HTS-AT trained on loops; works offline"),
     EncoderRecord(
         "clap-htsat-fused", "laion/clap-htsat-fused", 768, True, "Apache-2.0", 615, "CLAP, HTSAT-tiny"
     ),

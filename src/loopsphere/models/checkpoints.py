@@ -18,12 +18,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from loopsphere.errors import CheckpointError
+from loopsphere.models.config_files import checked_config, parse_object, read_json
 from loopsphere.models.htsat import HTSAT, HTSAT_BASE, HTSAT_TINY, HTSATConfig
 from loopsphere.models.layouts import HUGGING_FACE, LAION, OWN, Layout
 from loopsphere.models.tensor_files import TensorFile, open_safetensors, open_torch_file
-
-_MAX_SIDE = 4096  # pixels, channels; a config beyond any HTS-AT is damage or malice, not a model
-_MAX_BLOCKS = 128
 
 # What ClapAudioConfig calls each of our fields; its defaults are ours too, but for fusion, which it has off.
 _HUGGING_FACE_FIELDS = {
@@ -162,27 +160,27 @@ def _read_bundled(path: Path, fusion: bool | None) -> Checkpoint:
             f"{path} is not a loopsphere checkpoint: its metadata lacks htsat_config or mel_config "
             "(for a Hugging Face checkpoint, give the folder)"
         )
-    fields = _parse_object(file.metadata["htsat_config"], f"htsat_config of {path}")
+    fields = parse_object(file.metadata["htsat_config"], f"htsat_config of {path}")
     names = {field.name for field in dataclasses.fields(HTSATConfig)}
     if wrong := names ^ fields.keys():
         raise CheckpointError(f"htsat_config of {path} lacks or does not know {', '.join(sorted(wrong))}")
-    config = _checked_config(fields, path)
-    mel_settings = _parse_object(file.metadata["mel_config"], f"mel_config of {path}")
+    config = checked_config(fields, path)
+    mel_settings = parse_object(file.metadata["mel_config"], f"mel_config of {path}")
     return _assemble("bundled", file, OWN, config, mel_settings, fusion)
 
 
 def _read_hugging_face(folder: Path, fusion: bool | None) -> Checkpoint:
-    audio = _read_json(folder / "config.json")
+    audio = read_json(folder / "config.json")
     audio = audio.get("audio_config", audio)
     for name, value in _HUGGING_FACE_FIXED.items():
         if audio.get(name, value) != value:
             raise CheckpointError(f"{folder}: audio models with {name}={audio[name]!r} are not supported")
     fields = {ours: audio[theirs] for theirs, ours in _HUGGING_FACE_FIELDS.items() if theirs in audio}
-    config = _checked_config({"fusion": False, **fields}, folder)
+    config = checked_config({"fusion": False, **fields}, folder)
     if (folder / "preprocessor_config.json").exists():
-        extractor = _read_json(folder / "preprocessor_config.json")
+        extractor = read_json(folder / "preprocessor_config.json")
     else:
-        extractor = _read_json(folder / "processor_config.json").get("feature_extractor", {})
+        extractor = read_json(folder / "processor_config.json").get("feature_extractor", {})
     mel_settings = _hugging_face_mel(extractor, config, folder)
     if (folder / "model.safetensors").exists():
         file = open_safetensors(folder / "model.safetensors")
@@ -200,8 +198,8 @@ def _hugging_face_mel(extractor: Mapping[str, Any], config: HTSATConfig, folder:
         raise CheckpointError(f"{folder}: truncation={truncation!r} is not supported")
     if (truncation == "fusion") != config.fusion:
         raise CheckpointError(
-            f"{folder} pairs enable_fusion={config.fusion} with truncation={truncation!r}: its mel filters are "
-            "not those that it was trained with (CLAP with fusion has HTK filters, without fusion Slaney's)"
+            f"{folder} pairs enable_fusion={config.fusion} with truncation={truncation!r}: its mel filters "
+            "are not those that it was trained with (CLAP has HTK filters with fusion, Slaney's without)"
         )
     if extractor.get("top_db") is not None:
         raise CheckpointError(f"{folder}: top_db={extractor['top_db']!r} is not supported")
@@ -268,8 +266,8 @@ def _assemble(
                 raise CheckpointError(f"{file.path}: tensor {part} has shape {file.shapes[part]}, not {each}")
     if fusion and not config.fusion:
         raise CheckpointError(
-            f"{file.path} has no trained fusion weights: it was trained without feature fusion, and embeddings "
-            "of a fusion branch that was never trained mean nothing; use fusion=False, which averages windows"
+            f"{file.path} has no trained fusion weights: it was trained without feature fusion, and "
+            "embeddings of an untrained fusion branch mean nothing; use fusion=False, which averages windows"
         )
     wanted = {name: parts for name, parts in sources.items() if fusion is not False or not _is_fusion(name)}
     state = {name: _read_tensor(file, parts) for name, parts in wanted.items()}
@@ -325,60 +323,9 @@ def _check_fusion_trained(state: Mapping[str, Tensor], path: Path) -> None:
     variances = [value for name, value in state.items() if _is_fusion(name) and name.endswith(".running_var")]
     if all((mean == 0).all() for mean in means) and all((variance == 1).all() for variance in variances):
         raise CheckpointError(
-            f"{path} has no trained fusion weights: the batch norms of its fusion layers still have the mean 0 "
-            "and the variance 1 that they were made with; use fusion=False, which averages windows"
+            f"{path} has no trained fusion weights: the batch norms of its fusion layers still have the mean "
+            "0 and the variance 1 that they were made with; use fusion=False, which averages windows"
         )
-
-
-def _checked_config(fields: Mapping[str, Any], path: Path) -> HTSATConfig:
-    """Make a config of values from a file, refusing what no HTS-AT can be."""
-    values = dict(fields)
-    for name in ("patch_size", "patch_stride", "image_size"):
-        if isinstance(side := values.get(name), list):
-            values[name] = side[0] if len(set(side)) == 1 else side
-    for name in ("depths", "n_heads"):
-        if isinstance(sides := values.get(name), list):
-            values[name] = tuple(sides)
-    config = HTSATConfig(**values)
-    sides = (config.image_size, config.n_mels, config.patch_size, config.patch_stride, config.width)
-    counts = (
-        *sides,
-        config.window_size,
-        config.fusion_reduction,
-        *_tuple(config.depths),
-        *_tuple(config.n_heads),
-    )
-    valid = (
-        all(type(count) is int and 0 < count <= _MAX_SIDE for count in counts)
-        and type(config.fusion) is bool
-        and isinstance(config.mlp_ratio, int | float)
-        and 0 < config.mlp_ratio <= 16
-        and 0 < len(_tuple(config.depths)) == len(_tuple(config.n_heads)) <= 8
-        and sum(config.depths) <= _MAX_BLOCKS
-    )
-    if not valid or not _fits_together(config):
-        raise CheckpointError(f"{path} describes no HTS-AT that can be built: {config}")
-    return config
-
-
-def _tuple(value: object) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (None,)
-
-
-def _fits_together(config: HTSATConfig) -> bool:
-    """Whether image, patches, stages, windows and heads divide each other."""
-    grid = config.image_size // config.patch_stride
-    sides = [grid // 2**stage for stage in range(len(config.depths))]
-    return (
-        config.image_size % config.n_mels == 0
-        and config.image_size % config.patch_stride == 0
-        and config.patch_size >= config.patch_stride
-        and config.width >= config.fusion_reduction
-        and grid % 2 ** (len(config.depths) - 1) == 0
-        and sides[-1] % config.freq_ratio == 0
-        and all(side % min(config.window_size, side) == 0 for side in sides)
-        and all(config.width * 2**stage % heads == 0 for stage, heads in enumerate(config.n_heads))
-    )
 
 
 def _without_prefix(file: TensorFile, prefix: str) -> TensorFile:
@@ -388,21 +335,3 @@ def _without_prefix(file: TensorFile, prefix: str) -> TensorFile:
         raise CheckpointError(f"{file.path} holds tensors both with and without {prefix!r}")
     shapes = {name: file.shapes[original] for name, original in stored.items()}
     return TensorFile(file.path, shapes, lambda name: file.read(stored[name]), file.metadata)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} cannot be read, and the checkpoint needs it: {error}") from error
-    return _parse_object(text, str(path))
-
-
-def _parse_object(text: str, what: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise CheckpointError(f"{what} is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{what} is not a JSON object")
-    return value

@@ -44,6 +44,7 @@ class AttentionalFeatureFusion(nn.Module):
         self.global_attention = _attention(channels, hidden, pooled=True)
 
     def forward(self, whole: Tensor, local: Tensor) -> Tensor:
+        """Return the weighted sum of both."""
         both = whole + local
         weight = torch.sigmoid(self.local_attention(both) + self.global_attention(both))
         return 2 * whole * weight + 2 * local * (1 - weight)
@@ -84,6 +85,7 @@ class FeatureFusion(nn.Module):
         self.fuse = AttentionalFeatureFusion(channels, reduction)
 
     def forward(self, whole: Tensor, local_images: Tensor) -> Tensor:
+        """Return the patches of the whole clip with those of its local views fused in."""
         n_clips, n_views = local_images.shape[:2]
         patches = self.local_patches(local_images.flatten(0, 1)[:, None])
         patches = patches.unflatten(0, (n_clips, n_views)).permute(0, 2, 3, 1, 4).flatten(3)

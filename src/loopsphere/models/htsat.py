@@ -75,7 +75,7 @@ class HTSATConfig:
 HTSAT_TINY = HTSATConfig()
 HTSAT_BASE = HTSATConfig(width=128, depths=(2, 2, 12, 2))
 HTSAT_LOOPS = HTSATConfig(
-    n_mels=128, patch_size=8, patch_stride=8, width=48, depths=(2, 2, 6, 2), n_heads=(2, 4, 8, 16)
+    n_mels=128, patch_size=8, patch_stride=8, width=32, depths=(2, 2, 4, 2), n_heads=(2, 4, 8, 16)
 )
 
 
@@ -114,6 +114,7 @@ class WindowAttention(nn.Module):
         self.register_buffer("shift_mask", mask, persistent=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """Return the tokens, each a mix of those in its window."""
         n_clips, height, width, dim = tokens.shape
         side = self.window_size
         rows, columns = height // side, width // side
@@ -124,7 +125,7 @@ class WindowAttention(nn.Module):
         # Windows and heads share one axis, so that one bias serves all clips of a batch.
         query, key, value = qkv.permute(3, 0, 1, 4, 2, 5).flatten(2, 3)
         attended = functional.scaled_dot_product_attention(query, key, value, self._bias(rows * columns))
-        attended = attended.unflatten(1, (rows * columns, self.n_heads)).transpose(2, 3)
+        attended = attended.reshape(n_clips, rows * columns, self.n_heads, side * side, -1).transpose(2, 3)
         attended = self.proj(attended.reshape(n_clips, rows, columns, side, side, dim))
         tokens = attended.transpose(2, 3).reshape(n_clips, height, width, dim)
         if self.shift:
@@ -147,11 +148,13 @@ def _position_index(side: int) -> Tensor:
 
 
 def _shift_mask(resolution: tuple[int, int], side: int, shift: int) -> Tensor | None:
-    """0 where two tokens of a shifted window are neighbours, `_MASKED` where the shift wrapped one of them."""
+    """0 where two tokens of a shifted window are neighbours, `_MASKED` where the shift wrapped one."""
     if shift == 0:
         return None
     height, width = resolution
-    row_region = (torch.arange(height) >= height - side).int() + (torch.arange(height) >= height - shift).int()
+    row_region = (torch.arange(height) >= height - side).int() + (
+        torch.arange(height) >= height - shift
+    ).int()
     column_region = (torch.arange(width) >= width - side).int() + (torch.arange(width) >= width - shift).int()
     region = row_region[:, None] * 3 + column_region[None, :]
     windows = region.view(height // side, side, width // side, side).transpose(1, 2).reshape(-1, side * side)
@@ -177,8 +180,10 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """Return the tokens after attention and perceptron."""
         tokens = tokens + self.attention(self.norm1(tokens))
-        return tokens + self.mlp(self.norm2(tokens))
+        processed: Tensor = self.mlp(self.norm2(tokens))
+        return tokens + processed
 
 
 class PatchMerging(nn.Module):
@@ -196,6 +201,7 @@ class PatchMerging(nn.Module):
         self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """Return a quarter of the tokens."""
         quarters = [tokens[:, row::2, column::2] for column in (0, 1) for row in (0, 1)]
         merged: Tensor = self.reduction(self.norm(torch.cat(quarters, dim=-1)))
         return merged
@@ -241,7 +247,9 @@ class HTSAT(nn.Module):
         ]
         return nn.Sequential(*merging, *blocks)
 
-    def tokens(self, view: Tensor, is_longer: Tensor | None = None, local_views: Tensor | None = None) -> Tensor:
+    def tokens(
+        self, view: Tensor, is_longer: Tensor | None = None, local_views: Tensor | None = None
+    ) -> Tensor:
         """Return the last stage's tokens, unfolded along time.
 
         Parameters
@@ -273,15 +281,19 @@ class HTSAT(nn.Module):
         for stage in self.stages:
             tokens = stage(tokens)
         tokens = self.norm(tokens)
-        pieces = tokens.unflatten(1, (self.config.freq_ratio, -1))
+        n_clips, height, width, dim = tokens.shape
+        n_bands = height // self.config.freq_ratio
+        pieces: Tensor = tokens.view(n_clips, self.config.freq_ratio, n_bands, width, dim)
         return pieces.permute(0, 4, 2, 1, 3).flatten(3)
 
-    def forward(self, view: Tensor, is_longer: Tensor | None = None, local_views: Tensor | None = None) -> Tensor:
+    def forward(
+        self, view: Tensor, is_longer: Tensor | None = None, local_views: Tensor | None = None
+    ) -> Tensor:
         """Return embeddings, the mean of `tokens`; float Tensor of shape (n_clips, embedding_dim)."""
         return self.tokens(view, is_longer, local_views).mean((2, 3))
 
     def _image(self, views: Tensor) -> Tensor:
-        """Normalise each band, stretch to the image's frames, fold time: (n, c, t, m) to (n, c, side, side)."""
+        """Normalise bands, stretch to the image's frames, fold time: (n, c, t, m) to (n, c, side, side)."""
         n_frames, n_mels = views.shape[2:]
         if n_mels != self.config.n_mels or n_frames > self.config.n_frames:
             raise FeatureError(
@@ -292,7 +304,8 @@ class HTSAT(nn.Module):
         if n_frames < self.config.n_frames:
             size = (self.config.n_frames, n_mels)
             views = functional.interpolate(views, size, mode="bicubic", align_corners=True)
-        pieces = views.unflatten(2, (self.config.freq_ratio, -1))
+        n_clips, n_views = views.shape[:2]
+        pieces = views.reshape(n_clips, n_views, self.config.freq_ratio, self.config.image_size, n_mels)
         return pieces.transpose(3, 4).flatten(2, 3)
 
 
