@@ -1,15 +1,15 @@
-"""What can be rendered: families, instruments, their registers and patterns, and what training never hears."""
+"""What can be rendered: families, instruments, registers, patterns, and what training never hears."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from loopsphere.synth import INSTRUMENTS as SYNTH_INSTRUMENTS
+from pretraining.guitars import GUITAR_PATTERNS
 from pretraining.patterns import (
     BASS_PATTERNS,
     EFFECT_PATTERNS,
     ENSEMBLE_PATTERNS,
-    GUITAR_PATTERNS,
     KEYS_PATTERNS,
     PERCUSSION_PATTERNS,
     SOLO_PATTERNS,
@@ -18,9 +18,9 @@ from pretraining.patterns import (
 )
 
 FAMILY_WEIGHTS: dict[str, float] = {
-    "guitar": 0.20, "bass": 0.17, "drums": 0.17, "keys": 0.09, "organ": 0.035, "mallet": 0.03, "synth": 0.10,
-    "strings": 0.035, "brass": 0.03, "reed": 0.025, "pipe": 0.02, "ethnic": 0.025, "percussion": 0.01, "voice": 0.01,
-    "sfx": 0.01, "mix": 0.04,
+    "guitar": 0.20, "bass": 0.17, "drums": 0.17, "keys": 0.09, "organ": 0.035, "mallet": 0.03,
+    "synth": 0.10, "strings": 0.035, "brass": 0.03, "reed": 0.025, "pipe": 0.02, "ethnic": 0.025,
+    "percussion": 0.01, "voice": 0.01, "sfx": 0.01, "mix": 0.04,
 }  # fmt: skip
 FAMILIES: tuple[str, ...] = tuple(FAMILY_WEIGHTS)
 
@@ -59,18 +59,19 @@ _PROGRAM_FAMILIES: tuple[tuple[range, str], ...] = (
     (range(120, 128), "sfx"),
 )
 _REGISTERS: dict[str, tuple[int, int]] = {
-    "guitar": (40, 79), "bass": (26, 52), "keys": (33, 88), "organ": (36, 84), "mallet": (48, 91), "synth": (40, 84),
-    "strings": (43, 84), "brass": (46, 77), "reed": (50, 81), "pipe": (60, 93), "ethnic": (48, 79),
-    "percussion": (45, 72), "voice": (48, 77), "sfx": (48, 72),
+    "guitar": (40, 79), "bass": (26, 52), "keys": (33, 88), "organ": (36, 84), "mallet": (48, 91),
+    "synth": (40, 84), "strings": (43, 84), "brass": (46, 77), "reed": (50, 81), "pipe": (60, 93),
+    "ethnic": (48, 79), "percussion": (45, 72), "voice": (48, 77), "sfx": (48, 72),
 }  # fmt: skip
 _PROGRAM_REGISTERS: dict[int, tuple[int, int]] = {
-    9: (72, 103), 14: (55, 79), 40: (55, 93), 41: (48, 81), 42: (36, 69), 43: (28, 55), 46: (40, 90), 47: (38, 57),
-    57: (40, 70), 58: (29, 55), 67: (38, 67), 70: (36, 65), 72: (74, 100), 87: (30, 67),
+    9: (72, 103), 14: (55, 79), 40: (55, 93), 41: (48, 81), 42: (36, 69), 43: (28, 55), 46: (40, 90),
+    47: (38, 57), 57: (40, 70), 58: (29, 55), 67: (38, 67), 70: (36, 65), 72: (74, 100), 87: (30, 67),
 }  # fmt: skip
 
 VARIANTS: tuple[tuple[int, int], ...] = (
-    (8, 24), (8, 25), (8, 26), (8, 28), (8, 30), (8, 31), (16, 25), (8, 38), (8, 39), (8, 4), (8, 5), (8, 16), (8, 17),
-    (8, 19), (8, 21), (8, 40), (8, 48), (8, 50), (8, 61), (8, 62), (8, 63), (8, 80), (8, 107),
+    (8, 24), (8, 25), (8, 26), (8, 28), (8, 30), (8, 31), (16, 25), (8, 38), (8, 39), (8, 4), (8, 5),
+    (8, 16), (8, 17), (8, 19), (8, 21), (8, 40), (8, 48), (8, 50), (8, 61), (8, 62), (8, 63), (8, 80),
+    (8, 107),
 )  # fmt: skip
 """(bank, program) of the presets beyond General MIDI that both training soundfonts have."""
 

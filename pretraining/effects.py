@@ -1,4 +1,4 @@
-"""Effects: what happens to a loop between the instrument and the sample pack, and the mild changes of a twin."""
+"""Effects between the instrument and the sample pack, and the mild changes that make a twin."""
 
 from collections.abc import Callable
 
@@ -206,7 +206,7 @@ _AMP_CHANCES = {"guitar": 0.3, "bass": 0.12, "keys": 0.03, "organ": 0.1, "synth"
 
 
 def draw_effects(rng: np.random.Generator, family: str) -> tuple[list[Effect], list[Effect]]:
-    """Draw what a performance goes through before it is cut to a loop, and what the loop goes through after."""
+    """Draw what a performance goes through before it is cut to a loop, and the loop after."""
     if rng.random() >= CHANCE_OF_EFFECTS:
         return [], []
     production: list[Effect] = [amp] if rng.random() < _AMP_CHANCES.get(family, 0.0) else []
@@ -222,7 +222,7 @@ def apply_effects(rng: np.random.Generator, audio: Audio, effects: list[Effect])
 
 
 def direct_input(rng: np.random.Generator, audio: Audio, notes: list[TimedNote]) -> Audio:
-    """Make strings sound like a pickup's direct output: its comb, its resonance and the noise of picks and fingers."""
+    """Make strings sound like a pickup's output: its comb, its resonance, the noise of picks and fingers."""
     lag = int(SAMPLE_RATE / _log_uniform(rng, 500, 4000))
     comb = audio.copy()
     comb[lag:] -= np.float32(rng.uniform(0.2, 0.75)) * audio[:-lag]

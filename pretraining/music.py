@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -157,7 +158,7 @@ def _duration_range(rng: np.random.Generator) -> tuple[float, float]:
 
 
 def make_song(rng: np.random.Generator, *, extra_bars: int = 0) -> Song:
-    """Draw tempo, metre, length, feel and harmony; `extra_bars` are appended for a performance that is cropped."""
+    """Draw tempo, metre, length, feel and harmony; `extra_bars` make a performance to crop from."""
     low_s, high_s = _duration_range(rng)
     while True:
         bpm = float(np.clip(np.exp(rng.normal(np.log(112), 0.3)), 60, 200))
@@ -221,7 +222,7 @@ def arrange(rng: np.random.Generator, song: Song, draw: Callable[[], Motif]) -> 
 def fill_lengths(notes: list[Note], song: Song, *, longest: float = 4.0) -> None:
     """Give each note the time to the next onset, times the song's gate."""
     onsets = sorted({note.start for note in notes} | {float(song.n_beats)})
-    following = dict(zip(onsets, onsets[1:], strict=False))
+    following = dict(pairwise(onsets))
     for note in notes:
         note.length = max(0.06, min(following[note.start] - note.start, longest) * song.gate)
 

@@ -1,4 +1,4 @@
-"""What the parts play: lines, chords, guitars and basses. Every pattern takes a song and a register."""
+"""What the parts play: lines, chords and basses. Every pattern takes a song and a register."""
 
 from collections.abc import Callable
 
@@ -8,39 +8,9 @@ from pretraining.music import Note, Song, arrange, draw_onsets, fill_lengths, pl
 
 Pattern = Callable[[np.random.Generator, Song, int, int], list[Note]]
 
-GUITAR_TUNINGS = (
-    (40, 45, 50, 55, 59, 64),
-    (40, 45, 50, 55, 59, 64),
-    (38, 45, 50, 55, 59, 64),
-    (39, 44, 49, 54, 58, 63),
-    (38, 43, 48, 53, 57, 62),
-)
-STRUMS = (
-    "D...D...D...D...",
-    "D...D.U...U.D.U.",
-    "D...D.U.D...D.U.",
-    "D.DUD.DUD.DUD.DU",
-    "D...........D.U.",
-    "D...............",
-    "D...D.D...D.D...",
-    "....D.......D...",
-    "..U...U...U...U.",
-    "D..D..D.D..D..D.",
-    "D.xUD.xUD.xUD.xU",
-    "DxxDxxDxDxxDxxDx",
-    "D.D.D.D.D.D.D.D.",
-)
-CHUGS = (
-    "D.D.D.D.D.D.D.D.",
-    "DDDDDDDDDDDDDDDD",
-    "D.DDD.DDD.DDD.DD",
-    "D..D..D...D.D...",
-    "DD.DD.DDDD.DD.DD",
-    "D...DDD.D...DD..",
-)
 
-
-def _velocity(rng: np.random.Generator) -> float:
+def draw_velocity(rng: np.random.Generator) -> float:
+    """Draw how hard a part plays, as a MIDI velocity."""
     return float(rng.uniform(55, 112))
 
 
@@ -52,7 +22,7 @@ def melody(rng: np.random.Generator, song: Song, low: int, high: int) -> list[No
     scale = song.line_pitches(low, high)
     density = float(rng.uniform(0.15, 0.75))
     leap = float(rng.uniform(0.8, 2.8))
-    velocity = _velocity(rng)
+    velocity = draw_velocity(rng)
     bends = rng.random() < 0.25
 
     def motif() -> list[tuple[float, int]]:
@@ -88,7 +58,7 @@ def riff(rng: np.random.Generator, song: Song, low: int, high: int) -> list[Note
     scale = song.line_pitches(low, max(top, low + 12))
     tonic = min(range(len(scale)), key=lambda i: ((scale[i] - song.root) % 12, scale[i]))
     density = float(rng.uniform(0.3, 0.85))
-    velocity = _velocity(rng)
+    velocity = draw_velocity(rng)
 
     def motif() -> list[tuple[float, int]]:
         return [
@@ -110,7 +80,7 @@ def arpeggio(rng: np.random.Generator, song: Song, low: int, high: int) -> list[
     step = float(rng.choice([0.25, 0.5, 1 / 3, 1.0], p=[0.45, 0.38, 0.12, 0.05]))
     direction = rng.choice(["up", "down", "both", "random"])
     n_octaves = int(rng.integers(1, 4))
-    velocity = _velocity(rng)
+    velocity = draw_velocity(rng)
     start_low = int(rng.integers(low, max(low + 1, high - 12 * n_octaves)))
     notes: list[Note] = []
     for chord in song.chords:
@@ -139,7 +109,7 @@ def comping(rng: np.random.Generator, song: Song, low: int, high: int) -> list[N
     """Chords in a repeated rhythm."""
     centre = int(rng.integers(low + 6, max(low + 7, high - 8)))
     density = float(rng.uniform(0.1, 0.5))
-    velocity = _velocity(rng)
+    velocity = draw_velocity(rng)
     offbeat = rng.random() < 0.15
     rolled = float(rng.uniform(0.01, 0.06)) if rng.random() < 0.2 else 0.0
     voicings = {
@@ -163,7 +133,7 @@ def comping(rng: np.random.Generator, song: Song, low: int, high: int) -> list[N
 def pad(rng: np.random.Generator, song: Song, low: int, high: int) -> list[Note]:
     """Hold each chord."""
     centre = int(rng.integers(low + 6, max(low + 7, high - 8)))
-    velocity = _velocity(rng)
+    velocity = draw_velocity(rng)
     return [
         Note(chord.start, (chord.stop - chord.start) * max(song.gate, 0.8), pitch, velocity)
         for chord in song.chords
@@ -184,7 +154,7 @@ def sustained(rng: np.random.Generator, song: Song, low: int, high: int) -> list
     scale = song.line_pitches(low, high)
     step = float(rng.choice([song.beats_per_bar, 2 * song.beats_per_bar, 2]))
     return [
-        Note(float(beat), step * max(song.gate, 0.7), scale[rng.integers(len(scale))], _velocity(rng))
+        Note(float(beat), step * max(song.gate, 0.7), scale[rng.integers(len(scale))], draw_velocity(rng))
         for beat in np.arange(0, song.n_beats, step)
     ]
 
@@ -193,7 +163,7 @@ def repeated(rng: np.random.Generator, song: Song, low: int, high: int) -> list[
     """One or two pitches in a rhythm: tuned percussion, stabs, ostinati."""
     scale = song.line_pitches(low, high)
     chosen = [scale[rng.integers(len(scale))] for _ in range(int(rng.integers(1, 4)))]
-    velocity = _velocity(rng)
+    velocity = draw_velocity(rng)
     density = float(rng.uniform(0.2, 0.8))
 
     def motif() -> list[tuple[float, int]]:
@@ -215,7 +185,7 @@ def bass_roots(rng: np.random.Generator, song: Song, low: int, high: int) -> lis
     """Chord roots in a rhythm, with some fifths and octaves."""
     density = float(rng.uniform(0.15, 0.9))
     colour = float(rng.uniform(0, 0.5))
-    velocity = _velocity(rng)
+    velocity = draw_velocity(rng)
 
     def motif() -> list[tuple[float, int]]:
         return [
@@ -240,7 +210,7 @@ def bass_roots(rng: np.random.Generator, song: Song, low: int, high: int) -> lis
 def bass_steady(rng: np.random.Generator, song: Song, low: int, high: int) -> list[Note]:
     """Eighths, sixteenths or quarters on the root."""
     step = float(rng.choice([0.25, 0.5, 0.5, 1.0]))
-    velocity = _velocity(rng)
+    velocity = draw_velocity(rng)
     return [
         Note(float(beat), step * song.gate, place(song.step_pitch(song.chord_at(beat).degree), low, high),
              velocity + (10 if beat % 1 == 0 else 0))
@@ -251,7 +221,7 @@ def bass_steady(rng: np.random.Generator, song: Song, low: int, high: int) -> li
 def bass_octaves(rng: np.random.Generator, song: Song, low: int, high: int) -> list[Note]:
     """Root and octave in turn (disco, house)."""
     step = float(rng.choice([0.5, 0.25]))
-    velocity = _velocity(rng)
+    velocity = draw_velocity(rng)
     notes: list[Note] = []
     for index, beat in enumerate(np.arange(0, song.n_beats, step)):
         root = place(song.step_pitch(song.chord_at(beat).degree), low, low + 11)
@@ -262,7 +232,7 @@ def bass_octaves(rng: np.random.Generator, song: Song, low: int, high: int) -> l
 def bass_walking(rng: np.random.Generator, song: Song, low: int, high: int) -> list[Note]:
     """Quarters that walk by steps to the next chord's root, skipping at times."""
     scale = song.line_pitches(low, high)
-    velocity = _velocity(rng)
+    velocity = draw_velocity(rng)
     notes: list[Note] = []
     index = int(rng.integers(len(scale)))
     for beat in range(song.n_beats):
@@ -306,123 +276,9 @@ def bass_slap(rng: np.random.Generator, song: Song, low: int, high: int) -> list
     return notes
 
 
-# Guitars
-
-
-def _fretted(
-    rng: np.random.Generator, song: Song, position: int, tuning: tuple[int, ...]
-) -> dict[int, list[int]]:
-    """Voice each chord of the song on six strings within five frets of a position."""
-    shapes: dict[int, list[int]] = {}
-    for chord in song.chords:
-        classes = [pitch % 12 for pitch in song.chord_pitches(chord)]
-        shape: list[int] = []
-        for string in tuning:
-            frets = [fret for fret in range(position, position + 5) if (string + fret) % 12 in classes]
-            if not shape:
-                frets = [fret for fret in frets if (string + fret) % 12 == classes[0]]
-            if frets:
-                shape.append(string + frets[0])
-        shapes[chord.degree] = shape or [place(pitch, 48, 66) for pitch in song.chord_pitches(chord)]
-    return shapes
-
-
-def strum(rng: np.random.Generator, song: Song, low: int, high: int) -> list[Note]:
-    """Strummed chords: down and up strokes, staggered strings, muted chucks (x)."""
-    tuning = GUITAR_TUNINGS[rng.integers(len(GUITAR_TUNINGS))]
-    shapes = _fretted(rng, song, int(rng.choice([0, 0, 0, 2, 3, 5, 7])), tuning)
-    pattern = STRUMS[rng.integers(len(STRUMS))]
-    stagger = float(rng.uniform(0.004, 0.028)) / song.beat_s
-    slot = float(rng.choice([0.25, 0.25, 0.5]))
-    velocity = _velocity(rng)
-    strokes = [
-        (beat, pattern[round(beat / slot) % 16])
-        for beat in np.arange(0, song.n_beats, slot)
-        if pattern[round(beat / slot) % 16] != "."
-    ]
-    notes: list[Note] = []
-    stops = [beat for beat, _ in strokes[1:]] + [float(song.n_beats)]
-    for (beat, stroke), stop in zip(strokes, stops, strict=True):
-        shape = shapes[song.chord_at(beat).degree]
-        strings = shape if stroke != "U" else shape[::-1][: int(rng.integers(3, 6))]
-        length = 0.05 if stroke == "x" else (stop - beat) * max(song.gate, 0.35)
-        level = velocity - {"D": 0, "U": 12, "x": 22}[stroke]
-        notes += [
-            Note(float(beat) + stagger * i, length, place(pitch, low, high), level - 1.5 * i)
-            for i, pitch in enumerate(strings)
-        ]
-    return notes
-
-
-def picking(rng: np.random.Generator, song: Song, low: int, high: int) -> list[Note]:
-    """Fingerpicked chords that ring on: thumb on the beat, fingers between."""
-    shapes = _fretted(
-        rng, song, int(rng.choice([0, 0, 2, 5, 7])), GUITAR_TUNINGS[rng.integers(len(GUITAR_TUNINGS))]
-    )
-    step = float(rng.choice([0.5, 0.25, 1 / 3]))
-    order = rng.permutation(8)
-    velocity = _velocity(rng)
-    ring = float(rng.uniform(0.5, 3.0))
-    notes: list[Note] = []
-    for index, beat in enumerate(np.arange(0, song.n_beats - 1e-6, step)):
-        chord = song.chord_at(beat)
-        shape = shapes[chord.degree]
-        on_beat = abs(beat % 1.0) < 1e-3
-        choices = shape[:2] if on_beat else (shape[2:] or shape)
-        pitch = place(choices[order[index % 8] % len(choices)], low, high)
-        length = min(max(step, ring), max(chord.stop - beat, step)) if song.gate > 0.5 else step
-        notes.append(Note(float(beat), length, pitch, velocity + (8 if on_beat else -4)))
-    return notes
-
-
-def power_chords(rng: np.random.Generator, song: Song, low: int, high: int) -> list[Note]:
-    """Root, fifth and octave: chugged with palm mutes or held."""
-    held = rng.random() < 0.3
-    pattern = CHUGS[rng.integers(len(CHUGS))]
-    mute = float(rng.uniform(0.08, 0.22)) if rng.random() < 0.6 else 0.9
-    voices = (0, 7, 12)[: int(rng.integers(2, 4))]
-    velocity = float(rng.uniform(85, 118))
-    slots = [c.start for c in song.chords] if held else np.arange(0, song.n_beats, 0.25)
-    notes: list[Note] = []
-    for beat in slots:
-        if not held and pattern[round(beat * 4) % 16] == ".":
-            continue
-        chord = song.chord_at(beat)
-        root = place(song.step_pitch(chord.degree), low, low + 11)
-        accent = abs(beat - chord.start) < 0.1
-        length = (chord.stop - beat) if held else (0.6 if accent else 0.25) * mute * 1.6
-        level = velocity + (6 if accent else -8)
-        notes += [
-            Note(float(beat) + 0.004 * i, length, root + voice, level) for i, voice in enumerate(voices)
-        ]
-    return notes
-
-
-def double_stops(rng: np.random.Generator, song: Song, low: int, high: int) -> list[Note]:
-    """A line in thirds, fourths or sixths."""
-    line = melody(rng, song, low, high)
-    scale = song.line_pitches(low, high)
-    apart = int(rng.choice([2, 3, 5]))
-    second = [
-        Note(
-            note.start,
-            note.length,
-            scale[min(scale.index(note.pitch) + apart, len(scale) - 1)],
-            note.velocity - 6,
-            note.bend,
-        )
-        for note in line
-        if note.pitch in scale
-    ]
-    return line + second
-
-
 BASS_PATTERNS: dict[Pattern, float] = {
     bass_roots: 0.26, bass_steady: 0.13, bass_octaves: 0.07, bass_walking: 0.09, bass_slap: 0.12,
     riff: 0.15, arpeggio: 0.06, melody: 0.07, sustained: 0.03, comping: 0.02,
-}  # fmt: skip
-GUITAR_PATTERNS: dict[Pattern, float] = {
-    strum: 0.26, picking: 0.19, power_chords: 0.14, riff: 0.14, melody: 0.14, arpeggio: 0.06, double_stops: 0.05, pad: 0.02,
 }  # fmt: skip
 KEYS_PATTERNS: dict[Pattern, float] = {
     comping: 0.3, two_hands: 0.24, melody: 0.16, arpeggio: 0.15, pad: 0.1, riff: 0.05,

@@ -1,6 +1,7 @@
-"""Render the training pool: shards of log-mels of loops with their labels, each shard drawn from (seed, shard).
+"""Render the training pool: shards of log-mels of loops with their labels, each drawn from (seed, shard).
 
-Run `python -m pretraining.render --out pretraining/pool --n 24000 --seed 0 --workers 2`. Finished shards are kept.
+Run `python -m pretraining.render --out pretraining/pool --n 24000 --seed 0 --workers 2`. Finished shards
+are kept, so the same command resumes.
 """
 
 import argparse
@@ -235,7 +236,8 @@ def render_shard(studio: Studio, seed: int, shard: int, n_items: int, out: Path)
     for item in range(n_items):
         rng = np.random.default_rng([seed, shard, item])
         audio, labels = studio.draw(rng)
-        while float(np.abs(audio).max()) < 1e-3:  # a preset without samples at the notes drawn
+        # A preset may have no samples at the notes drawn, and a crop may miss all of them.
+        while labels["density"] == 0 or float(np.abs(audio).max()) < 1e-3:
             audio, labels = studio.draw(rng)
         views = [audio]
         labels["twin"] = None
@@ -252,13 +254,12 @@ def render_shard(studio: Studio, seed: int, shard: int, n_items: int, out: Path)
         places = dict(zip(("start", "stop", "twin_start", "twin_stop"), bounds, strict=True))
         is_longer = len(audio) > BUNDLED.window_samples
         rows.append(places | labels | {"is_longer": is_longer, "seed": [seed, shard, item]})
-    stem = out / f"shard-{shard:05d}"
     partial = out / f"shard-{shard:05d}.part.npy"
     np.save(partial, np.concatenate(mels))
-    os.replace(partial, f"{stem}.mel.npy")
+    partial.replace(out / f"shard-{shard:05d}.mel.npy")
     partial = out / f"shard-{shard:05d}.part.jsonl"
     partial.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    os.replace(partial, f"{stem}.jsonl")
+    partial.replace(out / f"shard-{shard:05d}.jsonl")
 
 
 def _work(worker: int, shards: list[int], args: argparse.Namespace) -> None:

@@ -43,7 +43,7 @@ _write_float = fluidsynth.cfunc(
     ("right_offset", c_int, 1),
     ("right_step", c_int, 1),
 )
-_CC_CUTOFF, _CC_RESONANCE, _CC_ATTACK, _CC_RELEASE, _CC_SUSTAIN = 74, 71, 73, 72, 64
+_BLOCK = 64
 _GLIDE_S = 0.12
 
 
@@ -69,7 +69,9 @@ class SoundFont:
         synth.program_select(channel, self._font, bank, program)
         neutral = round(detune_cents / 200 * 8192)
         synth.pitch_bend(channel, neutral)
-        stereo = np.zeros((2, n_samples), dtype=np.float32)
+        # FluidSynth works in whole blocks; what is left of one would sound at the start of the next call.
+        n_rendered = -(-n_samples // _BLOCK) * _BLOCK
+        stereo = np.zeros((2, n_rendered), dtype=np.float32)
         position = 0
         for time_s, kind, note in _events(notes):
             target = min(int(time_s * SAMPLE_RATE), n_samples)
@@ -80,8 +82,8 @@ class SoundFont:
                 synth.noteoff(channel, note.pitch)
             else:
                 synth.pitch_bend(channel, int(neutral - 4096 * float(kind)))
-        self._advance(stereo, position, n_samples)
-        return stereo.mean(axis=0)
+        self._advance(stereo, position, n_rendered)
+        return np.asarray(stereo.mean(axis=0), dtype=np.float32)[:n_samples]
 
     def _advance(self, stereo: Audio, position: int, target: int) -> int:
         if target > position:
@@ -114,15 +116,16 @@ class Sample:
 
 _LEVELS: dict[str, float] = {"pp": 0.1, "p": 0.25, "mp": 0.4, "mf": 0.55, "f": 0.75, "ff": 0.9, "fff": 1.0}
 _DRUM_KEYS: tuple[tuple[str, int], ...] = (
-    ("cuica-high", 78), ("cuica-low", 79), ("metronome-tick", 33), ("metronome-bell", 34), ("castagnette", 85),
-    ("slapping", 28), ("scratch", 29), ("crash", 49), ("Agogo_High", 67), ("Agogo_Low", 68), ("BellTree", 84),
-    ("BongoH", 60), ("BongoL", 61), ("CL_", 42), ("Close_Mute", 80), ("Close_Open", 81), ("Cabasa", 69), ("Clap", 39),
-    ("Claves", 75), ("Conga", 63), ("Cowbell", 56), ("F_Tom_1", 41), ("F_Tom", 43),
+    ("cuica-high", 78), ("cuica-low", 79), ("metronome-tick", 33), ("metronome-bell", 34),
+    ("castagnette", 85), ("slapping", 28), ("scratch", 29), ("crash", 49), ("Agogo_High", 67),
+    ("Agogo_Low", 68), ("BellTree", 84), ("BongoH", 60), ("BongoL", 61), ("CL_", 42), ("Close_Mute", 80),
+    ("Close_Open", 81), ("Cabasa", 69), ("Clap", 39), ("Claves", 75), ("Conga", 63), ("Cowbell", 56),
+    ("F_Tom_1", 41), ("F_Tom", 43),
 )  # fmt: skip
 _DRUM_LANES: dict[int, tuple[int, ...]] = {
-    35: (41, 43, 63), 36: (41, 43, 63), 38: (39, 61, 60), 40: (39, 61, 60), 37: (75, 85, 80), 44: (42,), 46: (69, 42, 81),
-    51: (42, 56, 81), 53: (56, 81), 45: (43, 63), 47: (63, 41), 48: (60, 63), 50: (60,), 54: (69, 85), 70: (69,), 62: (63,),
-    64: (63,), 76: (75,), 49: (49,),
+    35: (41, 43, 63), 36: (41, 43, 63), 38: (39, 61, 60), 40: (39, 61, 60), 37: (75, 85, 80), 44: (42,),
+    46: (69, 42, 81), 51: (42, 56, 81), 53: (56, 81), 45: (43, 63), 47: (63, 41), 48: (60, 63), 50: (60,),
+    54: (69, 85), 70: (69,), 62: (63,), 64: (63,), 76: (75,), 49: (49,),
 }  # fmt: skip
 """What a kit without a kick, a snare and so on plays in their place."""
 
@@ -184,7 +187,7 @@ class RecordedNotes:
         detune_cents: float,
         rng: np.random.Generator,
     ) -> Audio:
-        """Sound notes with the nearest samples: repitched, faded after their ends, quieter for soft velocities."""
+        """Sound notes with the nearest samples: repitched, faded after their ends, quieter if soft."""
         samples = self.samples[group]
         drums = self._families[group] == "drums"
         release_s = 0.4 if drums else float(rng.uniform(0.03, 0.15))
@@ -248,8 +251,8 @@ def _shaped(waveform: Audio, sounding_s: float, release_s: float) -> Audio:
 
 
 _KIT_KEYS: dict[int, int] = {
-    35: 36, 40: 38, 37: 39, 44: 42, 54: 42, 69: 42, 70: 42, 49: 51, 53: 51, 41: 45, 43: 45, 61: 45, 64: 45, 47: 50, 48: 50,
-    60: 50, 62: 50, 63: 50,
+    35: 36, 40: 38, 37: 39, 44: 42, 54: 42, 69: 42, 70: 42, 49: 51, 53: 51, 41: 45, 43: 45, 61: 45, 64: 45,
+    47: 50, 48: 50, 60: 50, 62: 50, 63: 50,
 }  # fmt: skip
 """The piece of a synthesised kit that stands in for a General MIDI key that it lacks."""
 _HARDNESSES = 4
