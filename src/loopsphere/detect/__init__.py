@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from loopsphere.detect.baselines import PCAReconstruction as PCAReconstruction
     from loopsphere.detect.deep_sad import DeepSAD as DeepSAD
     from loopsphere.detect.deep_svdd import DeepSVDD as DeepSVDD
-    from loopsphere.detect.deep_svdd import UntrainedWarning as UntrainedWarning
+    from loopsphere.detect.deep_svdd import PoorFitWarning as PoorFitWarning
     from loopsphere.detect.ensemble import Ensemble as Ensemble
     from loopsphere.detect.isolation_forest import IsolationForest as IsolationForest
 
@@ -41,7 +41,7 @@ _MODULES = {
     "Mahalanobis": "baselines",
     "OneClassSVM": "baselines",
     "PCAReconstruction": "baselines",
-    "UntrainedWarning": "deep_svdd",
+    "PoorFitWarning": "deep_svdd",
 }
 
 __all__ = [
@@ -58,7 +58,7 @@ __all__ = [
     "Mahalanobis",
     "OneClassSVM",
     "PCAReconstruction",
-    "UntrainedWarning",
+    "PoorFitWarning",
     "detector_from_state",
     "make_detector",
 ]

@@ -24,11 +24,12 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class ArrayField:
-    """A fitted array: attribute name, dtype, and shape; a str in the shape names a length that may vary."""
+    """A fitted array: attribute name, dtype, shape (a str names a length that may vary), and sign."""
 
     name: str
     dtype: str
     shape: tuple[int | str, ...]
+    positive: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class NumberField:
 Field = ArrayField | NumberField
 
 
-class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
+class Detector(OutlierMixin, BaseEstimator):
     """Base of all detectors: scikit-learn's signs, and a state that needs no pickle.
 
     A subclass implements `_fit` and `_score`, and names its fitted attributes in `_state_fields`.
@@ -259,6 +260,7 @@ def _array(field: ArrayField, value: object, lengths: dict[str, int]) -> npt.NDA
         {size: value.shape[axis] for axis, size in enumerate(field.shape) if isinstance(size, str)}
     )
     _expect(bool(np.isfinite(value).all()), f"{field.name} is not finite")
+    _expect(not field.positive or bool((value > 0).all()), f"{field.name} is not positive")
     return value
 
 

@@ -19,6 +19,7 @@ from loopsphere.detect.base import (
     principal_axes,
     standardisation,
 )
+from loopsphere.errors import ModelFileError
 
 _CELLS_AT_ONCE = 20_000_000
 
@@ -44,12 +45,13 @@ class DistanceToMean(Detector):
         self.mean_, self.scale_ = standardisation(X)
 
     def _score(self, X: Float64Array) -> Float64Array:
-        return -np.sum(((X - self.mean_) / self.scale_) ** 2, axis=1)
+        scores: Float64Array = -np.sum(((X - self.mean_) / self.scale_) ** 2, axis=1)
+        return scores
 
     def _state_fields(self) -> tuple[Field, ...]:
         return (
             ArrayField("mean_", "float64", ("n_features",)),
-            ArrayField("scale_", "float64", ("n_features",)),
+            ArrayField("scale_", "float64", ("n_features",), positive=True),
         )
 
 
@@ -101,12 +103,13 @@ class PCAReconstruction(Detector):
     def _score(self, X: Float64Array) -> Float64Array:
         standard = (X - self.mean_) / self.scale_
         error = standard - standard @ self.components_.T @ self.components_
-        return -np.sum(error**2, axis=1)
+        scores: Float64Array = -np.sum(error**2, axis=1)
+        return scores
 
     def _state_fields(self) -> tuple[Field, ...]:
         return (
             ArrayField("mean_", "float64", ("n_features",)),
-            ArrayField("scale_", "float64", ("n_features",)),
+            ArrayField("scale_", "float64", ("n_features",), positive=True),
             ArrayField("components_", "float64", ("n_components", "n_features")),
         )
 
@@ -158,7 +161,8 @@ class KNearest(Detector):
                 for start in range(0, len(queries), rows_at_once)
             ]
         )
-        return -np.sort(nearest, axis=1).mean(axis=1)
+        scores: Float64Array = -np.sort(nearest, axis=1).mean(axis=1)
+        return scores
 
     def _distances(self, queries: Float64Array) -> Float64Array:
         """Return distances of shape (n_queries, n_loops) from already normalised queries."""
@@ -175,8 +179,6 @@ class KNearest(Detector):
         return (ArrayField("loops_", "float64", ("n_loops", "n_features")),)
 
     def _check_state(self) -> None:
-        from loopsphere.errors import ModelFileError
-
         if len(self.loops_) == 0:
             raise ModelFileError("damaged detector: loops_ is empty")
 
@@ -232,14 +234,15 @@ class Mahalanobis(Detector):
         standard = (X - self.mean_) / self.scale_
         along = standard @ self.axes_.T
         rest = np.sum((standard - along @ self.axes_) ** 2, axis=1)
-        return -(np.sum(along**2 / self.variances_, axis=1) + rest / self.rest_variance_)
+        scores: Float64Array = -(np.sum(along**2 / self.variances_, axis=1) + rest / self.rest_variance_)
+        return scores
 
     def _state_fields(self) -> tuple[Field, ...]:
         return (
             ArrayField("mean_", "float64", ("n_features",)),
-            ArrayField("scale_", "float64", ("n_features",)),
+            ArrayField("scale_", "float64", ("n_features",), positive=True),
             ArrayField("axes_", "float64", ("rank", "n_features")),
-            ArrayField("variances_", "float64", ("rank",)),
+            ArrayField("variances_", "float64", ("rank",), positive=True),
             NumberField("rest_variance_", float, np.finfo(np.float64).tiny),
         )
 
@@ -301,14 +304,12 @@ class OneClassSVM(Detector):
     def _state_fields(self) -> tuple[Field, ...]:
         return (
             ArrayField("mean_", "float64", ("n_features",)),
-            ArrayField("scale_", "float64", ("n_features",)),
+            ArrayField("scale_", "float64", ("n_features",), positive=True),
             ArrayField("support_vectors_", "float64", ("n_support", "n_features")),
             ArrayField("dual_coef_", "float64", ("n_support",)),
             NumberField("gamma_", float, 0.0),
         )
 
     def _check_state(self) -> None:
-        from loopsphere.errors import ModelFileError
-
         if len(self.dual_coef_) == 0:
             raise ModelFileError("damaged detector: dual_coef_ is empty")

@@ -1,0 +1,439 @@
+"""Deep SVDD: learn a map that gathers normal loops around a centre; odd is far from it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from loopsphere.detect.base import (
+    ArrayField,
+    Detector,
+    Field,
+    Float64Array,
+    NumberField,
+    l2_normalised,
+    principal_axes,
+    standardisation,
+)
+from loopsphere.errors import ModelFileError
+
+if TYPE_CHECKING:
+    import torch
+
+    from loopsphere.detect.autoencoders import Schedule
+
+PAPER_WIDTHS = (512, 256, 128, 64, 32)
+DEFAULT_WIDTHS = (256, 64, 32)
+N_MEMBERS = 3
+N_HIDDEN = 128
+EXPLAINED_VARIANCE = 0.95
+_CENTER_GUARD = 0.1
+_COLLAPSED = 1e-3
+_SMALLEST_SPLIT = 10
+_N_SHUFFLED = 500
+
+
+class PoorFitWarning(UserWarning):
+    """A fit collapsed or learned nothing; the message says which and what was measured."""
+
+
+@dataclass(frozen=True)
+class _Roles:
+    """Which loops are trained on, which stop the training, and (Deep SAD) which are known to be odd."""
+
+    train: Float64Array
+    held_out: Float64Array
+    shuffled: Float64Array
+    odd: Float64Array
+
+
+class Hypersphere(Detector):
+    """What Deep SVDD and Deep SAD share: networks kept as flat arrays, squared distance as score."""
+
+    preset: str
+    network: str
+    objective: str
+    nu: float
+    max_epochs: int | None
+    device: str
+    random_state: int | np.random.RandomState | None
+
+    def _score(self, X: Float64Array) -> Float64Array:
+        scores: Float64Array = -self._squared_distances(self._prepared(X)).mean(axis=0)
+        return scores
+
+    def _is_residual_map(self) -> bool:
+        return self.network == "residual" and self.preset == "default"
+
+    def _prepared(self, X: Float64Array) -> Float64Array:
+        """Return what the networks see: L2-normalised and standardised loops, or raw ones for the paper."""
+        if self.preset == "paper":
+            return X
+        prepared: Float64Array = (l2_normalised(X) - self.mean_) / self.scale_
+        return prepared
+
+    def _squared_distances(self, prepared: Float64Array) -> Float64Array:
+        """Return each member's squared distance in units of `unit_`, shape (n_members, n_loops)."""
+        return np.stack(
+            [
+                np.sum((self._latent(prepared, member) - self.center_[member]) ** 2, axis=1)
+                / self.unit_[member]
+                for member in range(len(self.center_))
+            ]
+        )
+
+    def _latent(self, prepared: Float64Array, member: int) -> Float64Array:
+        """Return the latent positions of prepared loops under one member, float64."""
+        is_residual = self._is_residual_map()
+        hidden = prepared @ self.components_.T / self.component_scale_ if is_residual else prepared
+        weight_start = bias_start = 0
+        widths = [int(width) for width in self.widths_]
+        for layer, (n_in, n_out) in enumerate(pairwise(widths)):
+            weight_end, bias_end = weight_start + n_in * n_out, bias_start + n_out
+            weight = self.weights_[member, weight_start:weight_end].reshape(n_out, n_in)
+            hidden = hidden @ weight.T.astype(np.float64) + self.biases_[member, bias_start:bias_end]
+            if layer < len(widths) - 2:
+                hidden = np.where(hidden > 0, hidden, np.expm1(np.minimum(hidden, 0.0)))
+            weight_start, bias_start = weight_end, bias_end
+        if not is_residual:
+            return hidden
+        corrected = prepared + hidden
+        latent: Float64Array = corrected - corrected @ self.components_.T @ self.components_
+        return latent
+
+    def _state_fields(self) -> tuple[Field, ...]:
+        return (
+            ArrayField("mean_", "float64", ("n_features",)),
+            ArrayField("scale_", "float64", ("n_features",), positive=True),
+            ArrayField("components_", "float64", ("n_components", "n_features")),
+            ArrayField("component_scale_", "float64", ("n_components",), positive=True),
+            ArrayField("widths_", "int64", ("n_widths",)),
+            ArrayField("weights_", "float32", ("n_members", "n_weights")),
+            ArrayField("biases_", "float32", ("n_members", "n_biases")),
+            ArrayField("center_", "float64", ("n_members", "latent_dim")),
+            ArrayField("unit_", "float64", ("n_members",), positive=True),
+            NumberField("radius_", float, 0.0),
+            NumberField("contrast_", float, 0.0),
+            NumberField("untrained_contrast_", float, 0.0),
+        )
+
+    def _check_state(self) -> None:
+        widths = [int(width) for width in self.widths_]
+        first = len(self.components_) if self._is_residual_map() else self.n_features_in_
+        problems = {
+            "there is no network": len(widths) < 2 or len(self.center_) == 0,
+            "widths_ are not layer widths": min(widths, default=0) < 0 or max(widths, default=0) > 2**20,
+            "the first width is not that of the loops": widths[:1] != [first],
+            "the last width is not that of center_": widths[-1:] != [self.center_.shape[1]],
+            "the residual map does not return to the loops' space": self._is_residual_map()
+            and widths[-1:] != [self.n_features_in_],
+            "weights_ do not fit widths_": sum(a * b for a, b in pairwise(widths)) != self.weights_.shape[1],
+            "biases_ do not fit widths_": sum(widths[1:]) != self.biases_.shape[1],
+        }
+        for problem, found in problems.items():
+            if found:
+                raise ModelFileError(f"damaged detector: {problem}")
+
+    def _fit_networks(self, normal: Float64Array, odd: Float64Array, eta: float) -> None:
+        """Set all fitted attributes from normal (or unlabelled) and known odd loops, both raw."""
+        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
+        self._fit_preparation(normal)
+        prepared, prepared_odd = self._prepared(normal), self._prepared(odd)
+        is_paper = self.preset == "paper"
+        self.loss_curve_: list[list[float]] = []
+        members = []
+        for roles in _split(prepared, prepared_odd, 1 if is_paper else N_MEMBERS, rng):
+            seed = int(rng.integers(2**31))
+            members.append(_train_member(self, roles, eta, seed))
+        self.weights_ = np.stack([member.weights for member in members])
+        self.biases_ = np.stack([member.biases for member in members])
+        self.center_ = np.stack([member.center for member in members])
+        self.unit_ = np.array([member.unit for member in members])
+        self.loss_curve_ = [member.loss_curve for member in members]
+        self.contrast_ = float(np.mean([member.contrast for member in members]))
+        self.untrained_contrast_ = float(np.mean([member.untrained_contrast for member in members]))
+        distances = self._squared_distances(prepared).mean(axis=0)
+        self.radius_ = float(np.sqrt(np.quantile(distances, 1.0 - self.nu)))
+        self._warn_of_poor_fit(prepared, distances)
+
+    def _fit_preparation(self, X: Float64Array) -> None:
+        dimension = X.shape[1]
+        self.components_, self.component_scale_ = np.empty((0, dimension)), np.empty(0)
+        if self.preset == "paper":
+            self.mean_, self.scale_ = np.zeros(dimension), np.ones(dimension)
+            self.widths_ = np.array([dimension, *PAPER_WIDTHS])
+            return
+        self.mean_, self.scale_ = standardisation(l2_normalised(X))
+        if self.network == "autoencoder":
+            self.widths_ = np.array([dimension, *(min(width, max(dimension, 4)) for width in DEFAULT_WIDTHS)])
+            return
+        axes, variances = principal_axes(self._prepared(X))
+        explained = np.cumsum(variances) / max(variances.sum(), np.finfo(np.float64).tiny)
+        n_leading = int(np.searchsorted(explained, EXPLAINED_VARIANCE)) + 1
+        # Half of the directions at least are left to measure the distance in.
+        n_leading = min(n_leading, dimension // 2, len(axes))
+        self.components_ = axes[:n_leading]
+        self.component_scale_ = np.sqrt(variances[:n_leading])
+        self.widths_ = np.array([n_leading, N_HIDDEN, dimension])
+
+    def _warn_of_poor_fit(self, prepared: Float64Array, distances: Float64Array) -> None:
+        if self.max_epochs == 0 or not np.ptp(prepared, axis=0).any():
+            return
+        if np.std(distances) <= _COLLAPSED * np.mean(distances):
+            warnings.warn(
+                f"{type(self).__name__} collapsed: its distances differ by less than {_COLLAPSED:.1%}, "
+                "so its ranking means nothing",
+                PoorFitWarning,
+                stacklevel=4,
+            )
+        elif self.contrast_ >= self.untrained_contrast_:
+            warnings.warn(
+                f"{type(self).__name__} does not beat its own untrained network: held-out loops lie at "
+                f"{self.contrast_:.3g} of the distance of shuffled ones after training, "
+                f"{self.untrained_contrast_:.3g} before",
+                PoorFitWarning,
+                stacklevel=4,
+            )
+
+
+class DeepSVDD(Hypersphere):
+    """Deep Support Vector Data Description.
+
+    A network is trained to map normal loops close to a centre; the score is the squared distance from it,
+    averaged over a few networks that were trained from different seeds and stopped on different held-out
+    loops.
+
+    Parameters
+    ----------
+    network : {"residual", "autoencoder"}, default="residual"
+        "residual": the complement of the leading principal components, corrected by a network that predicts
+        it from them (see `loopsphere.detect.autoencoders.ResidualEncoder`); it starts at PCA's
+        reconstruction error. "autoencoder": an encoder that was pre-trained to reconstruct. With
+        `preset="paper"` both are encoders pre-trained as autoencoders, "residual" with skip connections.
+    objective : {"one-class", "soft-boundary"}, default="one-class"
+        The mean squared distance, or a radius with a penalty for what lies outside.
+    preset : {"default", "paper"}, default="default"
+        "paper": the settings of arXiv 2505.23784 (raw embeddings, layers 512-256-128-64-32, batch
+        normalisation, dropout 0.2, AdamW at 1e-5, up to 1,000 epochs with patience 10): slow.
+    nu : float, default=0.05
+        The share of the fitted loops outside `radius_`; the soft boundary trains for it.
+    max_epochs : int or None, default=None
+        None leaves it to the preset and n; 0 keeps the untrained network, to compare with.
+    contamination : float, default=0.05
+        The share of the fitted loops that `predict` calls odd.
+    device : str, default="cpu"
+        Where to train, as torch spells it. Scores are always computed on the CPU in float64.
+    random_state : int, RandomState or None, default=None
+        Seed. The same seed gives the same scores on the same machine; torch's global generator stays as it
+        is.
+
+    Attributes
+    ----------
+    center_ : float64 ndarray of shape (n_members, latent_dim)
+        One centre a network: the mean of a first pass, away from zero where the network could collapse.
+    radius_ : float
+        Root of the mean squared distance within which 1 - `nu` of the fitted loops lie.
+    offset_ : float
+    contrast_, untrained_contrast_ : float
+        The median squared distance of held-out loops over that of shuffled ones (each feature drawn from
+        another loop), after and before training: how much closer real loops are than noise with the same
+        marginals. Lower is better; it needs no label and no scale.
+    loss_curve_ : list of list of float
+        The mean training loss of each epoch of each network; not stored in the state.
+    mean_, scale_, components_, component_scale_, widths_, weights_, biases_, unit_ : ndarray
+        The networks, flat.
+
+    Warns
+    -----
+    PoorFitWarning
+        The distances hardly vary, or `contrast_` is not below `untrained_contrast_`.
+
+    References
+    ----------
+    Ruff et al. 2018, 'Deep One-Class Classification', ICML, section 3. Dadman et al. 2026, 'Learning Normal
+    Patterns in Musical Loops', PMLR 307, arXiv 2505.23784.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **Detector._parameter_constraints,
+        "network": [StrOptions({"residual", "autoencoder"})],
+        "objective": [StrOptions({"one-class", "soft-boundary"})],
+        "preset": [StrOptions({"default", "paper"})],
+        "nu": [Interval(Real, 0, 1, closed="neither")],
+        "max_epochs": [Interval(Integral, 0, None, closed="left"), None],
+        "device": [str],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        *,
+        network: str = "residual",
+        objective: str = "one-class",
+        preset: str = "default",
+        nu: float = 0.05,
+        max_epochs: int | None = None,
+        contamination: float = 0.05,
+        device: str = "cpu",
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.network = network
+        self.objective = objective
+        self.preset = preset
+        self.nu = nu
+        self.max_epochs = max_epochs
+        self.contamination = contamination
+        self.device = device
+        self.random_state = random_state
+
+    def _fit(self, X: Float64Array, y: npt.NDArray[Any] | None) -> None:
+        self._fit_networks(X, X[:0], eta=0.0)
+
+
+@dataclass(frozen=True)
+class _Member:
+    weights: npt.NDArray[np.float32]
+    biases: npt.NDArray[np.float32]
+    center: Float64Array
+    unit: float
+    contrast: float
+    untrained_contrast: float
+    loss_curve: list[float]
+
+
+def _split(
+    prepared: Float64Array, odd: Float64Array, n_members: int, rng: np.random.Generator
+) -> list[_Roles]:
+    """Give each member its own held-out fifth; tiny collections stop on the loops that they train on."""
+    n_loops = len(prepared)
+    order = rng.permutation(n_loops)
+    roles = []
+    for member in range(n_members):
+        held_out = order[member::5] if n_loops >= _SMALLEST_SPLIT else order
+        train = np.setdiff1d(order, held_out) if n_loops >= _SMALLEST_SPLIT else order
+        shuffled = rng.permuted(prepared, axis=0)[:_N_SHUFFLED]
+        roles.append(_Roles(prepared[train], prepared[held_out], shuffled, odd))
+    return roles
+
+
+def _train_member(estimator: Hypersphere, roles: _Roles, eta: float, seed: int) -> _Member:
+    """Pre-train where the network is an autoencoder, set the centre, train the objective, measure."""
+    import torch
+
+    from loopsphere.detect import autoencoders as nets
+
+    device = torch.device(estimator.device)
+    generator = torch.Generator(device).manual_seed(seed)
+
+    def tensor(array: Float64Array) -> torch.Tensor:
+        return torch.tensor(array, dtype=torch.float32, device=device)
+
+    train, held_out, shuffled, odd = map(tensor, (roles.train, roles.held_out, roles.shuffled, roles.odd))
+    is_paper, is_residual_map = estimator.preset == "paper", estimator._is_residual_map()
+    schedule = _schedule(estimator, len(train))
+    encoder: nets.Perceptron | nets.ResidualEncoder
+    if is_residual_map:
+        encoder = nets.ResidualEncoder(
+            tensor(estimator.components_), tensor(estimator.component_scale_), N_HIDDEN, 0.0, generator
+        ).to(device)
+    else:
+        widths = [int(width) for width in estimator.widths_]
+        autoencoder = nets.Autoencoder(
+            widths,
+            generator,
+            skips=estimator.network == "residual",
+            batch_norm=is_paper,
+            dropout=0.2 if is_paper else 0.0,
+        ).to(device)
+        encoder = autoencoder.encoder
+        nets.train(
+            autoencoder,
+            train,
+            lambda batch: ((autoencoder(batch) - batch) ** 2).mean(),
+            lambda: float(((autoencoder(held_out) - held_out) ** 2).mean()),
+            schedule,
+            generator,
+        )
+    encoder.eval()
+    with torch.no_grad():
+        center = encoder(train).mean(dim=0)
+        if not is_residual_map:
+            center = torch.where(
+                center.abs() < _CENTER_GUARD, torch.where(center < 0, -_CENTER_GUARD, _CENTER_GUARD), center
+            )
+
+    def distances(loops: torch.Tensor) -> torch.Tensor:
+        squared: torch.Tensor = ((encoder(loops) - center) ** 2).sum(dim=1)
+        return squared
+
+    def contrast() -> float:
+        value = distances(held_out).median() / distances(shuffled).median().clamp(min=1e-30)
+        if len(odd):
+            value = value + distances(held_out).median() / distances(odd).median().clamp(min=1e-30)
+        return float(value)
+
+    with torch.no_grad():
+        untrained_contrast = contrast()
+    loss = _objective(estimator, distances, train, odd, eta)
+    stop = (lambda: float(distances(held_out).mean())) if is_paper else contrast
+    curve = nets.train(encoder, train, loss, stop, schedule, generator)
+    with torch.no_grad():
+        trained_contrast = contrast()
+        unit = 1.0 if is_paper else max(float(distances(held_out).median()), 1e-9 * train.shape[1])
+    network = encoder.correction if isinstance(encoder, nets.ResidualEncoder) else encoder
+    weights, biases = nets.flat_layers(network)
+    return _Member(
+        weights.astype(np.float32),
+        biases.astype(np.float32),
+        center.to("cpu", torch.float64).numpy(),
+        unit,
+        trained_contrast,
+        untrained_contrast,
+        curve,
+    )
+
+
+def _schedule(estimator: Hypersphere, n_train: int) -> Schedule:
+    """Return the paper's schedule, or one of a bounded number of steps."""
+    from loopsphere.detect.autoencoders import Schedule
+
+    if estimator.preset == "paper":
+        max_epochs = 1000 if estimator.max_epochs is None else estimator.max_epochs
+        return Schedule(max_epochs, 10, 32, 1e-5, 1e-5, cosine=True)
+    max_epochs = 60 if estimator.max_epochs is None else estimator.max_epochs
+    return Schedule(max_epochs, 10, min(max(n_train // 8, 8), 256), 1e-3, 1e-3)
+
+
+def _objective(
+    estimator: Hypersphere,
+    distances: Callable[[torch.Tensor], torch.Tensor],
+    train: torch.Tensor,
+    odd: torch.Tensor,
+    eta: float,
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return batch -> loss: one-class, soft-boundary, or one-class with known odd loops (Deep SAD)."""
+    import torch
+
+    def one_class(batch: torch.Tensor) -> torch.Tensor:
+        loss = distances(batch).mean()
+        if len(odd):
+            loss = loss + eta * (1.0 / (distances(odd) + 1e-6)).mean()
+        return loss
+
+    def soft_boundary(batch: torch.Tensor) -> torch.Tensor:
+        squared = distances(batch)
+        with torch.no_grad():  # the radius is solved for, not descended on (Ruff et al., section 3.3)
+            squared_radius = torch.quantile(distances(train), 1.0 - estimator.nu)
+        outside = torch.clamp(squared - squared_radius, min=0.0)
+        return squared_radius + outside.mean() / estimator.nu
+
+    return soft_boundary if estimator.objective == "soft-boundary" else one_class
