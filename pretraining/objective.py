@@ -89,7 +89,9 @@ def losses(output: dict[str, Tensor], target: dict[str, Tensor]) -> dict[str, Te
     twice = {name: torch.cat([value, value]) for name, value in target.items()}
     first, second = output["invariance"].chunk(2)
     return {
-        "instrument": functional.cross_entropy(output["instrument"], twice["instrument"], label_smoothing=0.05),
+        "instrument": functional.cross_entropy(
+            output["instrument"], twice["instrument"], label_smoothing=0.05
+        ),
         "family": functional.cross_entropy(output["family"], twice["family"]),
         "tempo": functional.cross_entropy(output["tempo"], twice["tempo"]),
         "chroma": _chroma_loss(output["chroma"], twice["chroma"]),

@@ -44,6 +44,7 @@ _write_float = fluidsynth.cfunc(
     ("right_step", c_int, 1),
 )
 _BLOCK = 64
+_CC_ALL_SOUND_OFF = 120
 _GLIDE_S = 0.12
 
 
@@ -65,6 +66,7 @@ class SoundFont:
         """Sound notes, already in order of their starts, as mono."""
         synth = self._synth
         synth.system_reset()
+        self._silence()
         channel = 9 if bank == 128 else 0
         synth.program_select(channel, self._font, bank, program)
         neutral = round(detune_cents / 200 * 8192)
@@ -84,6 +86,12 @@ class SoundFont:
                 synth.pitch_bend(channel, int(neutral - 4096 * float(kind)))
         self._advance(stereo, position, n_rendered)
         return np.asarray(stereo.mean(axis=0), dtype=np.float32)[:n_samples]
+
+    def _silence(self) -> None:
+        """Cut what still rings; a reset leaves released voices sounding."""
+        for channel in (0, 9):
+            self._synth.cc(channel, _CC_ALL_SOUND_OFF, 0)
+        self._advance(np.empty((2, _BLOCK), dtype=np.float32), 0, _BLOCK)
 
     def _advance(self, stereo: Audio, position: int, target: int) -> int:
         if target > position:

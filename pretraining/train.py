@@ -67,7 +67,10 @@ class Run:
             "step": self.step,
             "seconds": self.seconds,
             "instruments": self.labels.instruments,
-            **{name: getattr(self, name).state_dict() for name in ("encoder", "average", "heads", "optimiser")},
+            **{
+                name: getattr(self, name).state_dict()
+                for name in ("encoder", "average", "heads", "optimiser")
+            },
         }
         torch.save(state, self.path.with_suffix(".tmp"))
         os.replace(self.path.with_suffix(".tmp"), self.path)
@@ -78,7 +81,9 @@ class Run:
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.step, n_steps, self.peak_rate)
         embedding = self.encoder(
-            torch.from_numpy(batch.view), torch.from_numpy(batch.is_longer), torch.from_numpy(batch.local_views)
+            torch.from_numpy(batch.view),
+            torch.from_numpy(batch.is_longer),
+            torch.from_numpy(batch.local_views),
         )
         terms = losses(self.heads(embedding), self.labels(batch.items))
         total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
@@ -103,7 +108,9 @@ class Run:
                 average[name].copy_(value)
 
 
-def train(run: Run, pool: Pool, *, n_steps: int, batch_size: int, weights: dict[str, float], log_path: Path) -> None:
+def train(
+    run: Run, pool: Pool, *, n_steps: int, batch_size: int, weights: dict[str, float], log_path: Path
+) -> None:
     """Go on from the run's position to `n_steps`; step i sees the same loops and views whenever it runs."""
 
     def batch_of(step: int) -> Batch:
@@ -126,7 +133,12 @@ def train(run: Run, pool: Pool, *, n_steps: int, batch_size: int, weights: dict[
             if run.step % 25 == 0 or run.step == n_steps:
                 mean = {name: float(np.mean([terms[name] for terms in recent])) for name in recent[0]}
                 recent.clear()
-                row = [run.step, round(run.seconds, 1), len(pool.items), *(round(v, 4) for v in mean.values())]
+                row = [
+                    run.step,
+                    round(run.seconds, 1),
+                    len(pool.items),
+                    *(round(v, 4) for v in mean.values()),
+                ]
                 table.writerow(row)
                 file.flush()
                 log.info("step %d, %.2f s a step: %s", run.step, run.seconds / run.step, row[2:])
@@ -138,12 +150,16 @@ def main() -> None:
     """Parse the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pool", type=Path, default=Path("pretraining/pool"))
-    parser.add_argument("--run", type=Path, default=Path("pretraining/runs/main"), help="folder of the checkpoint and log")
+    parser.add_argument(
+        "--run", type=Path, default=Path("pretraining/runs/main"), help="folder of the checkpoint and log"
+    )
     parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--batch-size", type=int, default=32, help="loops; each is seen in two views")
     parser.add_argument("--peak-rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--without", choices=sorted(WEIGHTS), action="append", default=[], help="leave a term out")
+    parser.add_argument(
+        "--without", choices=sorted(WEIGHTS), action="append", default=[], help="leave a term out"
+    )
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

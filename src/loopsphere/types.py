@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Float32Array = npt.NDArray[np.float32]
+
+
+def finite_or_none(value: float) -> float | None:
+    """Return `value`, or None where it is infinite or NaN, which JSON cannot hold."""
+    return value if math.isfinite(value) else None
 
 
 @dataclass(frozen=True)
@@ -120,13 +126,14 @@ class ScoreResult:
         record["loops"] = list(record["loops"])
         record["skipped"] = list(record["skipped"])
         record["notes"] = list(record["notes"])
-        record["threshold"] = self.threshold if np.isfinite(self.threshold) else None
+        record["threshold"] = finite_or_none(self.threshold)
         return record
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per scored loop as a pandas frame, most odd first."""
         return _frame(
-            [asdict(loop) for loop in self.loops], ["path", "duration_s", "anomaly_score", "p_value", "is_odd"]
+            [asdict(loop) for loop in self.loops],
+            ["path", "duration_s", "anomaly_score", "p_value", "is_odd"],
         )
 
 
@@ -136,7 +143,8 @@ class EmbedResult:
 
     Attributes
     ----------
-    encoder : str
+    encoder, encoder_hash : str
+        Name, and digest of its weights and settings.
     paths : tuple of str
     durations_s : float64 ndarray of shape (n_loops,)
     audio_hashes : tuple of str
@@ -146,11 +154,27 @@ class EmbedResult:
     """
 
     encoder: str
+    encoder_hash: str
     paths: tuple[str, ...]
     durations_s: npt.NDArray[np.float64]
     audio_hashes: tuple[str, ...]
     embedding: Float32Array
     skipped: tuple[SkippedFile, ...] = ()
+
+    def summary(self) -> dict[str, Any]:
+        """Return all but the embeddings as plain lists and dicts, ready for JSON."""
+        return {
+            "encoder": self.encoder,
+            "encoder_hash": self.encoder_hash,
+            "embedding_dim": self.embedding.shape[1],
+            "loops": [
+                {"path": path, "duration_s": round(float(duration), 3), "audio_hash": audio_hash}
+                for path, duration, audio_hash in zip(
+                    self.paths, self.durations_s, self.audio_hashes, strict=True
+                )
+            ],
+            "skipped": [asdict(file) for file in self.skipped],
+        }
 
     def to_frame(self) -> pd.DataFrame:
         """Return columns `path`, `duration_s` and `embedding` (one array a row) as a pandas frame."""

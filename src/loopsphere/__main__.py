@@ -1,0 +1,5 @@
+"""`python -m loopsphere`."""
+
+from loopsphere.cli import main
+
+main()

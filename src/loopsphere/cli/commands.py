@@ -1,0 +1,248 @@
+"""The commands; each is a face over one verb of `loopsphere.pipeline`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loopsphere.cli import options
+from loopsphere.cli.console import (
+    EXIT_NOTHING_USABLE,
+    console,
+    emit_json,
+    is_stdout,
+    progress_bar,
+    reports_errors,
+)
+
+app = typer.Typer(
+    name="loopsphere",
+    help="Learn what is normal in a collection of musical loops; find and rank the loops that are not.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+_ENCODER, _DETECTOR, _ALPHA = "bundled", "deep-svdd", 0.05
+
+
+def _examples(*lines: str) -> str:
+    return "Example:\n\n" + "\n\n".join(f"  {line}" for line in lines)
+
+
+@app.command(epilog=_examples("loopsphere scan loops/bass --out results"))
+@reports_errors
+def scan(
+    sources: options.Sources,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write results.csv and results.json there.")
+    ] = None,
+    encoder: options.Encoder = _ENCODER,
+    detector: options.Detector = _DETECTOR,
+    alpha: options.Alpha = _ALPHA,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    top: options.Top = 20,
+    json: options.Json = None,
+    strict: options.Strict = False,
+) -> None:
+    """Rank a collection's own loops by how odd they are, without labels."""
+    from loopsphere import pipeline
+    from loopsphere.cli.tables import print_result
+    from loopsphere.outputs import write_results
+
+    with progress_bar() as progress:
+        result = pipeline.scan(
+            sources,
+            encoder=encoder,
+            detector=detector,
+            alpha=alpha,
+            seed=seed,
+            device=device,
+            progress=progress,
+        )
+    report = console(stderr=is_stdout(json))
+    print_result(report, result, top)
+    if out is not None:
+        written = write_results(out, result)
+        report.print("wrote " + ", ".join(map(str, written)), markup=False)
+    emit_json(json, result.to_dict())
+    _finish(strict, len(result.skipped))
+
+
+@app.command(epilog=_examples("loopsphere fit loops/bass -o bass.loopsphere"))
+@reports_errors
+def fit(
+    sources: options.Sources,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The model file to write.")],
+    encoder: options.Encoder = _ENCODER,
+    detector: options.Detector = _DETECTOR,
+    alpha: options.Alpha = _ALPHA,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    json: options.Json = None,
+    strict: options.Strict = False,
+) -> None:
+    """Learn what is normal in a collection, for scoring other loops later."""
+    from loopsphere import pipeline
+    from loopsphere.cli.tables import print_skipped
+
+    with progress_bar() as progress:
+        model = pipeline.fit(
+            sources,
+            encoder=encoder,
+            detector=detector,
+            alpha=alpha,
+            seed=seed,
+            device=device,
+            progress=progress,
+        )
+    model.save(output)
+    report = console(stderr=is_stdout(json))
+    n_loops = len(model.calibration_scores)
+    report.print(f"learnt {n_loops} loops ({detector} on {model.encoder}); wrote {output}", markup=False)
+    if note := model.note(alpha):
+        report.print(f"Note: {note}.", markup=False)
+    print_skipped(report, model.skipped)
+    emit_json(json, model.summary())
+    _finish(strict, len(model.skipped))
+
+
+@app.command(epilog=_examples("loopsphere score bass.loopsphere new/ --json scores.json"))
+@reports_errors
+def score(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="What `loopsphere fit` wrote.")],
+    sources: options.Sources,
+    encoder: Annotated[
+        str | None, typer.Option(help="Where the model's encoder lies, if not where it was at fit.")
+    ] = None,
+    alpha: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="False-alarm rate; the model's own if not given.")
+    ] = None,
+    device: options.Device = "auto",
+    top: options.Top = 20,
+    json: options.Json = None,
+    strict: options.Strict = False,
+) -> None:
+    """Score new loops against a learnt collection."""
+    from loopsphere import pipeline
+    from loopsphere.cli.tables import print_result
+
+    with progress_bar() as progress:
+        result = pipeline.score(
+            model, sources, alpha=alpha, encoder=encoder, device=device, progress=progress
+        )
+    print_result(console(stderr=is_stdout(json)), result, top)
+    emit_json(json, result.to_dict())
+    _finish(strict, len(result.skipped))
+
+
+@app.command(epilog=_examples("loopsphere embed loops -o loops.npz"))
+@reports_errors
+def embed(
+    sources: options.Sources,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="An .npz or .parquet file to write.")
+    ],
+    encoder: options.Encoder = _ENCODER,
+    device: options.Device = "auto",
+    json: options.Json = None,
+    strict: options.Strict = False,
+) -> None:
+    """Write the embeddings of loops, to use elsewhere."""
+    from loopsphere import pipeline
+    from loopsphere.cli.tables import print_skipped
+    from loopsphere.outputs import check_embeddings_path, write_embeddings
+
+    check_embeddings_path(output)
+    with progress_bar() as progress:
+        result = pipeline.embed(sources, encoder=encoder, device=device, progress=progress)
+    write_embeddings(output, result)
+    report = console(stderr=is_stdout(json))
+    n_loops, dim = result.embedding.shape
+    report.print(
+        f"embedded {n_loops} loops in {dim} dimensions ({result.encoder}); wrote {output}", markup=False
+    )
+    print_skipped(report, result.skipped)
+    emit_json(json, result.summary())
+    _finish(strict, len(result.skipped))
+
+
+@app.command(epilog=_examples("loopsphere info bass.loopsphere"))
+@reports_errors
+def info(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="What `loopsphere fit` wrote.")],
+    json: options.Json = None,
+) -> None:
+    """Say what a model file holds."""
+    from loopsphere.model import load_model
+
+    summary = load_model(model).summary()
+    report = console(stderr=is_stdout(json))
+    for name, value in summary.items():
+        shown = (
+            ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else value
+        )
+        report.print(f"{name.replace('_', ' '):26} {shown}", markup=False)
+    emit_json(json, summary)
+
+
+@app.command(epilog=_examples("loopsphere encoders"))
+@reports_errors
+def encoders(json: options.Json = None) -> None:
+    """List the encoders that have a name."""
+    from dataclasses import asdict
+
+    from rich.table import Table
+
+    from loopsphere.embed.registry import ENCODERS
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("name", "dimensions", "fusion", "licence", "download", "what it is"):
+        table.add_column(name)
+    for record in ENCODERS.values():
+        size = f"{record.size_mb} MB" if record.size_mb else "none"
+        fused = "yes" if record.fused else "no"
+        table.add_row(record.name, str(record.embedding_dim), fused, record.licence, size, record.note)
+    console(stderr=is_stdout(json)).print(table)
+    emit_json(json, {"encoders": [asdict(record) for record in ENCODERS.values()]})
+
+
+@app.command(epilog=_examples("loopsphere demo"))
+@reports_errors
+def demo(
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Gets the loops and the results.")] = Path(
+        "demo"
+    ),
+    n_loops: Annotated[int, typer.Option(min=60, help="How many loops to render.")] = 300,
+    alpha: options.Alpha = _ALPHA,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    top: options.Top = 24,
+    json: options.Json = None,
+) -> None:
+    """Render a labelled collection with planted odd loops, scan it, and count how many were caught."""
+    from loopsphere.cli.tables import oddest_table
+    from loopsphere.demo import run_demo
+
+    with progress_bar() as progress:
+        found = run_demo(out, n_loops=n_loops, alpha=alpha, seed=seed, device=device, progress=progress)
+    report = console(stderr=is_stdout(json))
+    planted = {
+        path: f"{label.fault}, {label.magnitude}" for path, label in found.labels.items() if label.is_odd
+    }
+    report.print(oddest_table(found.result, top, planted, str(found.loops_folder)))
+    report.print(
+        f"\ncaught {found.n_caught} of {found.n_planted} planted odd loops at a false-alarm rate of "
+        f"{found.n_false_alarms}/{found.n_normal} = {100 * found.n_false_alarms / found.n_normal:.1f} % "
+        f"(alpha {100 * alpha:g} %); {found.n_on_top} of the oddest {found.n_planted} are planted"
+    )
+    report.print(f"loops in {found.loops_folder}, results in {found.results_folder}", markup=False)
+    emit_json(json, found.result.to_dict())
+
+
+def _finish(strict: bool, n_skipped: int) -> None:
+    if strict and n_skipped:
+        raise typer.Exit(EXIT_NOTHING_USABLE)

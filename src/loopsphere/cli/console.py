@@ -1,0 +1,105 @@
+"""What the commands say and where: answers, progress and errors."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import typer
+
+from loopsphere.errors import CalibrationError, LoopsphereError, NothingUsableError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from loopsphere.pipeline import Progress
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+EXIT_NOTHING_USABLE = 1
+EXIT_WRONG_USE = 2
+EXIT_INTERRUPTED = 130  # what shells report for SIGINT
+_PIPED_WIDTH = 200  # columns; a pipe has no width, and paths should not be cut
+
+
+def is_stdout(path: Path | None) -> bool:
+    """Tell whether `--json -` was given."""
+    return path is not None and str(path) == "-"
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console that is coloured and fitted to a terminal, and plain and wide in a pipe."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else _PIPED_WIDTH)
+
+
+def emit_json(path: Path | None, record: Mapping[str, Any]) -> None:
+    """Write a record where `--json` asks for it."""
+    from loopsphere.outputs import json_text, write_json
+
+    if path is None:
+        return
+    if is_stdout(path):
+        sys.stdout.flush()
+        sys.stdout.buffer.write(json_text(record).encode())
+        sys.stdout.buffer.flush()
+    else:
+        write_json(path, record)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """Show each stage's progress on a terminal's standard error; say nothing in a pipe."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(
+        *columns, console=console(stderr=True), transient=True, disable=not sys.stderr.isatty()
+    ) as bar:
+        stages: dict[str, Any] = {}
+
+        def report(what: str, n_done: int, n_total: int) -> None:
+            if what not in stages:
+                stages[what] = bar.add_task(what, total=n_total)
+            bar.update(stages[what], completed=n_done, total=n_total)
+
+        yield report
+
+
+def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn errors that a user can mend into one line on standard error and an exit status."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except (NothingUsableError, CalibrationError) as error:
+            raise _exit(str(error), EXIT_NOTHING_USABLE) from error
+        except LoopsphereError as error:
+            raise _exit(str(error), EXIT_WRONG_USE) from error
+        except BrokenPipeError as error:
+            # The reader left, as `head` does; nothing that is written now can arrive.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from error
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            raise _exit(f"{where}{error.strerror or error}", EXIT_NOTHING_USABLE) from error
+        except KeyboardInterrupt as error:
+            raise _exit("interrupted; no half-written file is left", EXIT_INTERRUPTED) from error
+
+    return wrapped
+
+
+def _exit(message: str, status: int) -> typer.Exit:
+    typer.echo(f"loopsphere: {message}", err=True)
+    return typer.Exit(status)

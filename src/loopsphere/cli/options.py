@@ -1,0 +1,33 @@
+"""The options that commands share, each spelled and explained once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PATH...", help="Files, folders or globs; '-' reads a list of paths from standard input."
+    ),
+]
+Encoder = Annotated[
+    str, typer.Option(help="A name of `loopsphere encoders`, a checkpoint's path or a hub id.")
+]
+Detector = Annotated[str, typer.Option(help="Such as deep-svdd, isolation-forest, pca, knn, ensemble.")]
+Alpha = Annotated[
+    float,
+    typer.Option(
+        min=0.0, max=1.0, help="False-alarm rate: the share of normal loops that may be called odd."
+    ),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Same seed, same answer.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Json = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="Also write the answer as JSON; '-' is standard output."),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit with status 1 if any file had to be skipped.")]
+Top = Annotated[int, typer.Option(min=0, help="How many of the oddest loops to print.")]

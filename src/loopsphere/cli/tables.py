@@ -1,0 +1,75 @@
+"""Answers as tables for people."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from loopsphere.types import LoopScore, ScoreResult, SkippedFile
+
+_SHOWN_SKIPPED = 20
+
+
+def oddest_table(
+    result: ScoreResult, n_rows: int, remarks: Mapping[str, str] | None = None, base: str | None = None
+) -> Table:
+    """Return the oddest loops as a table.
+
+    Parameters
+    ----------
+    result : ScoreResult
+    n_rows : int
+    remarks : mapping of path to str, or None
+        A last column.
+    base : str or None
+        Folder that paths are shown relative to.
+    """
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("", "score", "p", "seconds"):
+        table.add_column(name, justify="right")
+    table.add_column("loop", overflow="fold")
+    if remarks is not None:
+        table.add_column("planted")
+    for rank, loop in enumerate(result.loops[:n_rows], start=1):
+        path = os.path.relpath(loop.path, base) if base else loop.path
+        cells = [str(rank), f"{loop.anomaly_score:.3g}", _p(loop), f"{loop.duration_s:.1f}", Text(path)]
+        if remarks is not None:
+            cells.append(Text(remarks.get(loop.path, "")))
+        table.add_row(*cells, style="bold" if loop.is_odd else "dim")
+    return table
+
+
+def _p(loop: LoopScore) -> str:
+    return f"{loop.p_value:.3f}{'*' if loop.is_odd else ' '}"
+
+
+def print_result(console: Console, result: ScoreResult, n_rows: int) -> None:
+    """Print the oddest loops, the count, what was skipped and what to know."""
+    n_odd = sum(loop.is_odd for loop in result.loops)
+    if n_rows and result.loops:
+        console.print(oddest_table(result, n_rows))
+    console.print(
+        f"{n_odd} of {len(result.loops)} loops are odd (*) at a false-alarm rate of {100 * result.alpha:g} %"
+        f" ({result.detector} on {result.encoder})"
+    )
+    for note in result.notes:
+        console.print(Text(f"Note: {note}."))
+    print_skipped(console, result.skipped)
+
+
+def print_skipped(console: Console, skipped: Sequence[SkippedFile]) -> None:
+    """Print what could not be used and why."""
+    if not skipped:
+        return
+    console.print(f"{len(skipped)} skipped:")
+    for file in skipped[:_SHOWN_SKIPPED]:
+        console.print(Text(f"  {file.path}: {file.reason}"))
+    if len(skipped) > _SHOWN_SKIPPED:
+        console.print(f"  and {len(skipped) - _SHOWN_SKIPPED} more (see --json)")

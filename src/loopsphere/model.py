@@ -1,0 +1,227 @@
+"""A learnt collection: the detector, its calibration, and the encoder it belongs to."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from loopsphere.calibrate import conformal_p_values, conformal_threshold, smallest_alpha, too_few_note
+from loopsphere.detect import detector_from_state
+from loopsphere.errors import ModelFileError
+from loopsphere.model_file import ModelFile, read_model_file, write_model_file
+from loopsphere.types import Float32Array, SkippedFile, finite_or_none
+
+if TYPE_CHECKING:
+    from loopsphere.detect import Detector
+
+_DETECTOR = "detector."
+_SCORES = "calibration_scores"
+_GROUPS = "calibration_groups"
+_FIELDS: dict[str, type] = {
+    "encoder": str,
+    "encoder_hash": str,
+    "embedding_dim": int,
+    "detector": str,
+    "alpha": float,
+    "seed": int,
+    "versions": dict,
+    "detector_state": dict,
+}
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of loopsphere and of the libraries that decide its numbers."""
+    versions = {}
+    for name in ("loopsphere", "numpy", "scikit-learn", "torch"):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Scores of new loops.
+
+    Attributes
+    ----------
+    anomaly_scores, p_values : float64 ndarray of shape (n_loops,)
+    threshold : float
+        The anomaly score from which a loop is odd; infinite where `alpha` cannot be promised.
+    """
+
+    anomaly_scores: npt.NDArray[np.float64]
+    p_values: npt.NDArray[np.float64]
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Model:
+    """What `fit` learnt from a collection.
+
+    Attributes
+    ----------
+    encoder, encoder_hash : str
+        Name, and digest of the weights and settings that made the embeddings.
+    embedding_dim : int
+    detector_name : str
+        As the commands spell it.
+    detector : Detector
+        Fitted on the whole collection.
+    calibration_scores : float64 ndarray of shape (n_loops,)
+        Anomaly score of each loop of the collection by a detector that never saw it.
+    calibration_groups : int64 ndarray of shape (n_loops,)
+        Which of them belong together.
+    alpha : float
+        The false-alarm rate asked for at `fit`; `score` may ask for another.
+    seed : int
+    versions : mapping of str to str
+        Of the libraries at `fit`.
+    skipped : tuple of SkippedFile
+        What `fit` could not use; not kept in the file.
+    """
+
+    encoder: str
+    encoder_hash: str
+    embedding_dim: int
+    detector_name: str
+    detector: Detector
+    calibration_scores: npt.NDArray[np.float64]
+    calibration_groups: npt.NDArray[np.int64]
+    alpha: float
+    seed: int
+    versions: Mapping[str, str] = field(default_factory=library_versions)
+    skipped: tuple[SkippedFile, ...] = ()
+
+    @property
+    def n_groups(self) -> int:
+        """Groups of the calibration loops, the number that false-alarm rates stand on."""
+        return len(np.unique(self.calibration_groups))
+
+    def judge(self, embedding: Float32Array, alpha: float) -> Judgement:
+        """Score new loops.
+
+        Parameters
+        ----------
+        embedding : float32 ndarray of shape (n_loops, embedding_dim)
+        alpha : float
+            In (0, 1).
+
+        Returns
+        -------
+        judgement : Judgement
+        """
+        scores = -self.detector.score_samples(embedding)
+        return Judgement(
+            scores,
+            conformal_p_values(scores, self.calibration_scores, self.calibration_groups),
+            conformal_threshold(self.calibration_scores, alpha, self.calibration_groups),
+        )
+
+    def note(self, alpha: float) -> str | None:
+        """Return what to tell the reader where the collection is too small for `alpha`, else None."""
+        return too_few_note(self.n_groups, alpha, "different loops")
+
+    def summary(self) -> dict[str, Any]:
+        """Return what people ask about a model, ready for JSON."""
+        return {
+            "encoder": self.encoder,
+            "encoder_hash": self.encoder_hash,
+            "embedding_dim": self.embedding_dim,
+            "detector": self.detector_name,
+            "n_loops": len(self.calibration_scores),
+            "n_different_loops": self.n_groups,
+            "alpha": self.alpha,
+            "smallest_alpha": smallest_alpha(self.n_groups),
+            "threshold": finite_or_none(
+                conformal_threshold(self.calibration_scores, self.alpha, self.calibration_groups)
+            ),
+            "seed": self.seed,
+            "versions": dict(self.versions),
+            "skipped": [asdict(file) for file in self.skipped],
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to one file, conventionally `*.loopsphere`.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written.
+        """
+        state, arrays = self.detector.get_state()
+        header = {
+            "encoder": self.encoder,
+            "encoder_hash": self.encoder_hash,
+            "embedding_dim": self.embedding_dim,
+            "detector": self.detector_name,
+            "alpha": self.alpha,
+            "seed": self.seed,
+            "versions": dict(self.versions),
+            "detector_state": state,
+        }
+        tensors = {_DETECTOR + name: array for name, array in arrays.items()}
+        tensors[_SCORES] = self.calibration_scores
+        tensors[_GROUPS] = self.calibration_groups
+        write_model_file(path, ModelFile(header, tensors))
+
+
+def load_model(path: str | os.PathLike[str]) -> Model:
+    """Read a model that `Model.save` wrote; its scores are bit-identical.
+
+    Parameters
+    ----------
+    path : str or PathLike
+
+    Returns
+    -------
+    model : Model
+
+    Raises
+    ------
+    ModelFileError
+        The file is missing, foreign or damaged; the message says which and names the part.
+    UnknownNameError
+        It was made with a detector that this version does not have.
+    """
+    content = read_model_file(path)
+    header, shown = content.header, os.fspath(path)
+    for name, kind in _FIELDS.items():
+        if type(header.get(name)) is not kind:
+            raise ModelFileError(f"{shown}: damaged ({name} is missing or not {kind.__name__})")
+    arrays = dict(content.arrays)
+    scores, groups = arrays.pop(_SCORES, None), arrays.pop(_GROUPS, None)
+    if not (_is_vector(scores, np.float64) and _is_vector(groups, np.int64) and len(scores) == len(groups)):  # type: ignore[arg-type]
+        raise ModelFileError(f"{shown}: damaged (calibration scores or groups)")
+    if not 0.0 < header["alpha"] < 1.0 or not math.isfinite(np.sum(scores)):
+        raise ModelFileError(f"{shown}: damaged (alpha or calibration scores out of range)")
+    state = {name.removeprefix(_DETECTOR): array for name, array in arrays.items()}
+    detector = detector_from_state(header["detector"], header["detector_state"], state)
+    if detector.n_features_in_ != header["embedding_dim"]:
+        raise ModelFileError(
+            f"{shown}: damaged (the detector does not take {header['embedding_dim']} columns)"
+        )
+    return Model(
+        encoder=header["encoder"],
+        encoder_hash=header["encoder_hash"],
+        embedding_dim=header["embedding_dim"],
+        detector_name=header["detector"],
+        detector=detector,
+        calibration_scores=scores,
+        calibration_groups=groups,
+        alpha=header["alpha"],
+        seed=header["seed"],
+        versions=header["versions"],
+    )
+
+
+def _is_vector(array: npt.NDArray[Any] | None, dtype: type[np.generic]) -> bool:
+    return array is not None and array.ndim == 1 and array.dtype == dtype and len(array) > 0

@@ -1,0 +1,122 @@
+"""The `.loopsphere` file: a zip of one JSON header and one safetensors file, checked before it is believed."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from loopsphere.errors import ModelFileError
+from loopsphere.files import whole_file
+
+FORMAT = "loopsphere-model"
+FORMAT_VERSION = 1
+_HEADER = "model.json"
+_ARRAYS = "arrays.safetensors"
+_MAX_BYTES = {_HEADER: 16 * 2**20, _ARRAYS: 4 * 2**30}
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """What a `.loopsphere` file holds.
+
+    Attributes
+    ----------
+    header : dict
+        Plain JSON values.
+    arrays : dict of str to ndarray
+        Numeric arrays.
+    """
+
+    header: Mapping[str, Any]
+    arrays: Mapping[str, npt.NDArray[Any]]
+
+
+def write_model_file(path: str | os.PathLike[str], content: ModelFile) -> None:
+    """Write a model; the same content gives the same bytes.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        An existing file is replaced once the new one is whole.
+    content : ModelFile
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
+    """
+    from safetensors.numpy import save
+
+    header = {"format": FORMAT, "format_version": FORMAT_VERSION, **content.header}
+    parts = {
+        _HEADER: json.dumps(header, indent=1, sort_keys=True, allow_nan=False).encode(),
+        _ARRAYS: save({name: np.ascontiguousarray(array) for name, array in content.arrays.items()}),
+    }
+    with whole_file(path) as file, zipfile.ZipFile(file, "w") as archive:
+        for name, data in parts.items():
+            # A fixed date: the file tells the model, not the moment.
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
+
+
+def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
+    """Read a model, trusting nothing about the file.
+
+    Parameters
+    ----------
+    path : str or PathLike
+
+    Returns
+    -------
+    content : ModelFile
+
+    Raises
+    ------
+    ModelFileError
+        The file is missing, is not a loopsphere model, is damaged, absurdly large or of a newer format.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    shown = os.fspath(path)
+    try:
+        with zipfile.ZipFile(Path(path)) as archive:
+            data = {name: _read_part(archive, name, shown) for name in (_HEADER, _ARRAYS)}
+        header = json.loads(data[_HEADER])
+        arrays = load(data[_ARRAYS])
+    except FileNotFoundError:
+        raise ModelFileError(f"{shown}: there is no such file; `loopsphere fit` makes one") from None
+    except OSError as error:
+        raise ModelFileError(f"{shown}: cannot be read ({error.strerror or error})") from error
+    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+        raise ModelFileError(f"{shown}: not a loopsphere model, or damaged ({error})") from error
+    except (ValueError, RecursionError, SafetensorError) as error:
+        raise ModelFileError(f"{shown}: damaged ({error})") from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise ModelFileError(f"{shown}: not a loopsphere model")
+    if header.get("format_version") != FORMAT_VERSION:
+        raise ModelFileError(
+            f"{shown}: written in format {header.get('format_version')!r}, this loopsphere reads "
+            f"{FORMAT_VERSION}; update loopsphere or fit again"
+        )
+    return ModelFile(header, arrays)
+
+
+def _read_part(archive: zipfile.ZipFile, name: str, shown: str) -> bytes:
+    try:
+        info = archive.getinfo(name)
+    except KeyError:
+        raise ModelFileError(f"{shown}: not a loopsphere model ({name} is missing)") from None
+    # Stored, not deflated, so that a small file cannot unfold into a huge one.
+    if info.compress_type != zipfile.ZIP_STORED or info.file_size > _MAX_BYTES[name]:
+        raise ModelFileError(
+            f"{shown}: not a loopsphere model ({name} has an unexpected size or compression)"
+        )
+    return archive.read(info)

@@ -1,0 +1,122 @@
+"""Results as files: CSV, JSON, NumPy and Parquet, each written whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from loopsphere.errors import MissingExtraError, UnknownNameError
+from loopsphere.files import whole_file
+from loopsphere.types import EmbedResult, ScoreResult
+
+_COLUMNS = ("path", "duration_s", "anomaly_score", "p_value", "is_odd")
+
+
+def json_text(record: Mapping[str, Any]) -> str:
+    """Return indented JSON; paths stay readable."""
+    return json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_json(path: str | os.PathLike[str], record: Mapping[str, Any]) -> None:
+    """Write one record as UTF-8 JSON."""
+    with whole_file(path) as file:
+        file.write(json_text(record).encode())
+
+
+def write_results(folder: str | os.PathLike[str], result: ScoreResult) -> list[Path]:
+    """Write `results.csv` (loops, most odd first) and `results.json` (everything) into a folder.
+
+    Parameters
+    ----------
+    folder : str or PathLike
+        Made if it does not exist.
+    result : ScoreResult
+
+    Returns
+    -------
+    paths : list of Path
+
+    Raises
+    ------
+    OSError
+        The folder cannot be written.
+    """
+    table, record = Path(folder) / "results.csv", Path(folder) / "results.json"
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(loop) for loop in result.loops)
+    with whole_file(table) as file:
+        file.write(text.getvalue().encode())
+    write_json(record, result.to_dict())
+    return [table, record]
+
+
+def check_embeddings_path(path: str | os.PathLike[str]) -> None:
+    """Refuse a name that `write_embeddings` could not serve, before the work is done.
+
+    Raises
+    ------
+    UnknownNameError
+        The name ends in neither .npz nor .parquet.
+    MissingExtraError
+        It ends in .parquet and pyarrow is not installed.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".npz", ".parquet"):
+        raise UnknownNameError(f"{os.fspath(path)}: embeddings are written as .npz or .parquet")
+    if suffix == ".parquet":
+        try:
+            import pyarrow.parquet  # noqa: F401
+        except ImportError as error:
+            raise MissingExtraError("Parquet needs pyarrow: pip install 'loopsphere[tables]'") from error
+
+
+def write_embeddings(path: str | os.PathLike[str], result: EmbedResult) -> None:
+    """Write embeddings with their paths.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        `.npz`: arrays `path` (n_loops,) str, `embedding` float32 (n_loops, embedding_dim), `duration_s`
+        float64 and `audio_hash` str, none of them pickled. `.parquet`: one row a loop, the same columns.
+    result : EmbedResult
+
+    Raises
+    ------
+    UnknownNameError, MissingExtraError
+        See `check_embeddings_path`.
+    OSError
+        The file cannot be written.
+    """
+    check_embeddings_path(path)
+    with whole_file(path) as file:
+        if Path(path).suffix.lower() == ".npz":
+            np.savez(
+                file,
+                path=np.array(result.paths, dtype=np.str_),
+                embedding=result.embedding,
+                duration_s=result.durations_s,
+                audio_hash=np.array(result.audio_hashes, dtype=np.str_),
+            )
+            return
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        dim = result.embedding.shape[1]
+        columns = {
+            "path": pa.array(result.paths, pa.string()),
+            "embedding": pa.FixedSizeListArray.from_arrays(pa.array(result.embedding.reshape(-1)), dim),
+            "duration_s": pa.array(result.durations_s),
+            "audio_hash": pa.array(result.audio_hashes, pa.string()),
+        }
+        table = pa.table(columns).replace_schema_metadata({"encoder": result.encoder})
+        pq.write_table(table, file)
