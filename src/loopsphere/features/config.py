@@ -22,7 +22,7 @@ class MelConfig:
         Hz, of the lowest and highest band's outer edges.
     filters : {'htk', 'slaney'}
         'htk' is the HTK mel scale without normalisation, 'slaney' the Auditory Toolbox scale with
-        bands of equal area. CLAP's fused checkpoints were trained on the first, its unfused ones on the second.
+        bands of equal area. CLAP's fused checkpoints were trained on the first, unfused ones on the second.
     n_frames : int
         Rows of the encoder's window.
     short_clip : {'repeat', 'repeatpad'}
@@ -31,7 +31,7 @@ class MelConfig:
     rms_dbfs : float or None
         Level that each clip is brought to before the analysis, so that gain does not count; None keeps it.
     floor_db : float
-        Lowest value of the log-mel. CLAP's -100 shows the noise of a codec or a dither; a higher floor hides it.
+        Lowest value of the log-mel. CLAP's -100 shows the noise of a codec or dither; a higher one hides it.
     """
 
     sample_rate: int = 48_000

@@ -8,9 +8,7 @@ from loopsphere.errors import FeatureError
 from loopsphere.types import Float32Array
 
 
-def fuse_mel(
-    log_mel: Float32Array, *, n_frames: int, rng: np.random.Generator | None = None
-) -> Float32Array:
+def fuse_mel(log_mel: Float32Array, *, n_frames: int, rng: np.random.Generator | None = None) -> Float32Array:
     """Return one view of a clip within the window, or one whole-clip and three local views of a longer one.
 
     Parameters
@@ -58,9 +56,13 @@ def fuse_mel(
 
 def _shrink(log_mel: Float32Array, n_frames: int) -> Float32Array:
     """Interpolate linearly between row centres, as torch's bilinear mode without corner alignment does."""
-    position = (np.arange(n_frames) + 0.5) * (len(log_mel) / n_frames) - 0.5
-    position = np.maximum(position, 0.0)
+    # In float32 like torch, whose rounding moves a long clip's rows by up to 0.02 dB.
+    step = np.float32(len(log_mel) / n_frames)
+    position = np.maximum(
+        (np.arange(n_frames, dtype=np.float32) + np.float32(0.5)) * step - np.float32(0.5), 0
+    )
     before = position.astype(np.int64)
     after = np.minimum(before + 1, len(log_mel) - 1)
-    weight = (position - before).astype(np.float32)[:, None]
-    return log_mel[before] * (1.0 - weight) + log_mel[after] * weight
+    weight = (position - before.astype(np.float32))[:, None]
+    shrunk: Float32Array = log_mel[before] * (1.0 - weight) + log_mel[after] * weight
+    return shrunk

@@ -132,7 +132,7 @@ def log_mel(waveform: Float32Array, config: MelConfig) -> Float32Array:
     result = np.empty((len(frames), config.n_mels), dtype=np.float32)
     for start in range(0, len(frames), _FRAMES_PER_BLOCK):
         block = slice(start, start + _FRAMES_PER_BLOCK)
-        # In float32 a quiet band next to a loud one is off by up to 0.02 dB; in float64 by nothing that shows.
+        # In float32 a quiet band next to a loud one is off by up to 0.02 dB; in float64 nothing shows.
         spectrum = scipy.fft.rfft(frames[block] * window, axis=1)
         power = (np.square(spectrum.real) + np.square(spectrum.imag)).astype(np.float32)
         result[block] = 10.0 * np.log10(np.maximum(power @ filters, 10.0 ** (config.floor_db / 10.0)))
