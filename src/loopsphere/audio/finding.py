@@ -23,9 +23,13 @@ AUDIO_EXTENSIONS = frozenset(
 """What is taken from a folder, in lower case; a file that is named itself is taken whatever it is called."""
 
 
-def _sort_key(path: PurePath) -> list[tuple[str, str]]:
-    """Order by folders and names, alike on systems that compose accents and those that do not."""
-    return [(unicodedata.normalize("NFC", part), part) for part in path.parts]
+def _name_key(name: str) -> tuple[str, str]:
+    """Order names alike on systems that compose accents and those that do not."""
+    return unicodedata.normalize("NFC", name), name
+
+
+def _path_key(path: PurePath) -> list[tuple[str, str]]:
+    return [_name_key(part) for part in path.parts]
 
 
 def _is_utf8(path: str) -> bool:
@@ -94,16 +98,17 @@ class _Finder:
 
     def _add_folder(self, folder: Path) -> None:
         loops = [loop for _, inside in self._walk(folder) for loop in inside]
-        for loop in sorted(loops, key=_sort_key):
+        for loop in sorted(loops, key=_path_key):
             self._take(str(loop))
 
     def _add_glob(self, pattern: str) -> None:
         parts = Path(pattern).parts
         n_literal = next(index for index, part in enumerate(parts) if glob.has_magic(part))
-        matches = set(self._expand(Path(*parts[:n_literal]), parts[n_literal:]))
+        root = Path(*parts[:n_literal])
+        matches = set(self._expand(root, parts[n_literal:])) if root.exists() else set()
         if not matches:
             self._skip(pattern, "no loop matches this pattern")
-        for match in sorted(matches, key=_sort_key):
+        for match in sorted(matches, key=_path_key):
             self.add(str(match), may_be_glob=False)
 
     def _expand(self, folder: Path, pattern: tuple[str, ...]) -> Iterator[Path]:
@@ -126,24 +131,29 @@ class _Finder:
 
     def _walk(self, folder: Path) -> Iterator[tuple[Path, list[Path]]]:
         """Yield every folder from `folder` down with the loops directly inside it."""
-        # The real paths above a folder tell whether a symlink has led back to one of them.
-        stack: list[tuple[Path, frozenset[str]]] = [(folder, frozenset())]
+        # Device and inode of the folders above tell whether a symlink has led back to one of them.
+        stack: list[tuple[Path, frozenset[tuple[int, int]]]] = [(folder, frozenset())]
         while stack:
             path, above = stack.pop()
-            real_path = os.path.realpath(path)
-            if real_path in above:
+            try:
+                status = path.stat()
+            except OSError as error:
+                self._skip(str(path), _reason(error))
+                continue
+            identity = (status.st_dev, status.st_ino)
+            if identity in above:
                 self._skip(str(path), "a folder loop through symlinks")
                 continue
             subfolders, loops = self._list(path)
             yield path, loops
-            stack.extend((subfolder, above | {real_path}) for subfolder in reversed(subfolders))
+            stack.extend((subfolder, above | {identity}) for subfolder in reversed(subfolders))
 
     def _list(self, folder: Path) -> tuple[list[Path], list[Path]]:
         """Return the folders and the loops directly inside a folder, by name; skip what cannot be read."""
         subfolders: list[Path] = []
         loops: list[Path] = []
         try:
-            entries = sorted(folder.iterdir(), key=_sort_key)
+            entries = sorted(folder.iterdir(), key=lambda entry: _name_key(entry.name))
         except OSError as error:
             self._skip(str(folder), _reason(error))
             return subfolders, loops

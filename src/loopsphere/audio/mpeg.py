@@ -182,12 +182,12 @@ def countable_mp3(file: BinaryIO, offset: int) -> bytes | None:
     if run is None:
         return None
     check_not_too_long(run.n_frames * run.samples_per_frame / run.sample_rate)
+    if _find_frames(data, run.end + 1) is not None:
+        raise AudioError(f"damaged (not MP3 frames throughout: sync is lost at byte {offset + run.end:,})")
     stream = data[run.start : run.end]
     tag_offset = 4 + run.side_info_bytes
     xing = _read_xing(stream, tag_offset)
     _refuse_cut(run, xing or _read_vbri(stream))
-    if _find_frames(data, run.end + 1) is not None:
-        raise AudioError(f"damaged (not MP3 frames throughout: sync is lost at byte {offset + run.end:,})")
     if xing is not None:  # kept, for the encoder delay that its LAME part states
         counts = (run.n_frames - 1).to_bytes(4, "big") + len(stream).to_bytes(4, "big")
         return stream[: tag_offset + 8] + counts + stream[tag_offset + 16 :]
