@@ -180,20 +180,23 @@ def time_stretch(waveform: Float32Array, sample_rate: int, speed: float) -> Floa
     n_hops = max(2, round(2 * n_out / n_frame))
     window = np.hanning(n_frame + 1)[:-1].astype(np.float32)
     output, weight = np.zeros(n_out, dtype=np.float32), np.zeros(n_out, dtype=np.float32)
-    continuation, previous = None, 0
+    continuation: Float32Array | None = None
     for k in range(n_hops):
         position = round(k * n_out / n_hops)
         read = round(position * speed)
         if continuation is not None:
-            # Of all frames near the wanted place, take the one most like what would have followed.
+            # Of all frames near the wanted place, take the one nearest to what would have followed.
             region = np.take(waveform, np.arange(read - n_search, read + n_search + n_frame), mode="wrap")
-            likeness = signal.correlate(region, continuation, mode="valid", method="fft")
-            read += int(np.argmax(likeness)) - n_search
+            energy = np.cumsum(np.concatenate([[0.0], np.square(region, dtype=np.float64)]))
+            product = signal.correlate(region, continuation, mode="valid", method="fft")
+            # Squared difference, less a constant; plain correlation would let the loudest frame win.
+            mismatch = energy[n_frame:] - energy[:-n_frame] - 2.0 * product
+            read += int(np.argmin(mismatch)) - n_search
         frame = np.take(waveform, np.arange(read, read + n_frame), mode="wrap")
         dsp.add_circular(output, frame * window, position)
         dsp.add_circular(weight, window, position)
-        previous = read + round((k + 1) * n_out / n_hops) - position
-        continuation = np.take(waveform, np.arange(previous, previous + n_frame), mode="wrap")
+        follows = read + round((k + 1) * n_out / n_hops) - position
+        continuation = np.take(waveform, np.arange(follows, follows + n_frame), mode="wrap")
     return np.asarray(output / np.maximum(weight, 1e-3), dtype=np.float32)
 
 

@@ -75,12 +75,13 @@ def _syllable(
         )
         vowels.append(fft.irfft(spectrum * response, n_samples))
     envelope = np.sqrt(np.hanning(n_samples)) * rng.uniform(0.5, 1.0)
-    return np.asarray(envelope * (vowels[0] * (1 - time) + vowels[1] * time), dtype=np.float32)
+    voiced = scale_to_peak(vowels[0] * (1 - time) + vowels[1] * time, 1.0)
+    return np.asarray(envelope * voiced, dtype=np.float32)
 
 
 def _hiss(n_samples: int, sample_rate: int, rng: np.random.Generator) -> Float32Array:
     noise = _coloured_noise(n_samples, sample_rate, rng, rng.uniform(1500, 4000), 9000.0, slope=0.0)
-    return np.asarray(0.8 * noise * np.hanning(n_samples), dtype=np.float32)
+    return np.asarray(0.06 * noise * np.hanning(n_samples), dtype=np.float32)
 
 
 def environment_like(n_samples: int, sample_rate: int, rng: np.random.Generator) -> Float32Array:
@@ -96,7 +97,7 @@ def environment_like(n_samples: int, sample_rate: int, rng: np.random.Generator)
     Returns
     -------
     waveform : float32 ndarray of shape (n_samples,)
-        Peak 1; it wraps without a seam.
+        Peak 1.
     """
     scene = (_rain, _wind, _traffic)[rng.integers(3)]
     return scale_to_peak(scene(n_samples, sample_rate, rng), 1.0)
@@ -127,11 +128,11 @@ def _traffic(n_samples: int, sample_rate: int, rng: np.random.Generator) -> Floa
 
 
 def _swell(n_samples: int, sample_rate: int, rng: np.random.Generator) -> Float32Array:
-    """Slow random rise and fall between about 0 and 2, without a seam."""
+    """Slow random rise and fall around 1, the same at both ends."""
     n_waves = max(2, int(0.8 * n_samples / sample_rate))
     turn = np.linspace(0, 2 * np.pi, n_samples, endpoint=False, dtype=np.float32)
     waves = [np.sin((k + 1) * turn + np.float32(rng.uniform(0, 6.3))) for k in range(n_waves)]
-    return np.asarray(np.exp(0.9 * np.sum(waves, axis=0) / np.sqrt(n_waves)), dtype=np.float32)
+    return np.asarray(np.exp(0.6 * np.sum(waves, axis=0) / np.sqrt(n_waves)), dtype=np.float32)
 
 
 def _coloured_noise(
