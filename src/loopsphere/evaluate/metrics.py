@@ -125,9 +125,9 @@ def separation_metrics(
 ) -> dict[str, float]:
     """Return how far scores reach beyond a threshold, the paper's view of a detector.
 
-    The ratios compare distances, so they are NaN where a denominator is not positive; they also
-    depend on the unit of the score (a squared distance separates more than its root), so they
-    describe one detector and do not rank several.
+    The ratios compare distances, so they are NaN where a denominator is not positive. They depend on the
+    unit of the score (a squared distance separates more than its root), so they describe one detector
+    and do not rank several.
 
     Parameters
     ----------

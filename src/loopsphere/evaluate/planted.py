@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from loopsphere.evaluate.protocols import PLANTED, Task
+from loopsphere.evaluate.intervals import Interval, mean_interval
+from loopsphere.evaluate.protocols import PLANTED, Task, Trial
 from loopsphere.evaluate.splits import Embedding, IntArray, duplicate_groups, group_split
+from loopsphere.evaluate.summary import metric_grid
 
 MAGNITUDES = ("small", "medium", "large")
 _SEPARATOR = ", "
@@ -57,7 +59,7 @@ def planted_faults(
     embedding : float ndarray of shape (n_loops + n_versions, embedding_dim)
         What the tasks' rows point into: normal loops first.
     tasks : list of Task
-        Odd sets are named ``fault, magnitude``; see `split_name`.
+        Odd sets are named ``fault, magnitude``.
 
     Raises
     ------
@@ -92,16 +94,54 @@ def planted_faults(
     return np.concatenate(blocks), tasks
 
 
-def split_name(name: str) -> tuple[str, str]:
-    """Return fault and magnitude of an odd set that `planted_faults` named.
+def by_magnitude(trials: Sequence[Trial]) -> dict[str, dict[str, Interval]]:
+    """Average the AUROC over faults and data sets, magnitude by magnitude.
 
     Parameters
     ----------
-    name : str
+    trials : sequence of Trial
+        Of the planted protocol.
 
     Returns
     -------
-    fault, magnitude : str
+    dict of str to dict of str to Interval
+        ``table[magnitude][detector]``, over seeds.
     """
+    table = {}
+    for magnitude in MAGNITUDES:
+        part = [trial for trial in trials if _split_name(trial.name)[1] == magnitude]
+        grids = metric_grid(part, "auroc")
+        table[magnitude] = {name: mean_interval(grid.mean(axis=1)) for name, grid in grids.items()}
+    return table
+
+
+def by_fault(trials: Sequence[Trial], detector: str) -> dict[str, dict[str, float]]:
+    """Average the AUROC of one detector over data sets and seeds, fault by fault.
+
+    Parameters
+    ----------
+    trials : sequence of Trial
+        Of the planted protocol.
+    detector : str
+
+    Returns
+    -------
+    dict of str to dict of str to float
+        ``table[fault][magnitude]``; NaN where a fault was not planted at a magnitude.
+    """
+    values: dict[tuple[str, str], list[float]] = {}
+    for trial in trials:
+        if trial.detector == detector:
+            values.setdefault(_split_name(trial.name), []).append(trial.metrics["auroc"])
+    faults = dict.fromkeys(fault for fault, _ in values)
+    return {
+        fault: {
+            magnitude: float(np.mean(values.get((fault, magnitude), [np.nan]))) for magnitude in MAGNITUDES
+        }
+        for fault in faults
+    }
+
+
+def _split_name(name: str) -> tuple[str, str]:
     fault, _, magnitude = name.rpartition(_SEPARATOR)
     return fault, magnitude

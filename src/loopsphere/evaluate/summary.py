@@ -54,7 +54,7 @@ def summarise(trials: Sequence[Trial]) -> list[Summary]:
         The detectors were not all run on the same tasks and seeds.
     """
     grids = {metric: metric_grid(trials, metric) for metric in METRICS}
-    n_tasks = len(_in_order(trial.name for trial in trials))
+    n_tasks = len(tasks_of(trials))
     summaries = [
         Summary(
             name, {metric: mean_interval(grids[metric][name].mean(axis=1)) for metric in METRICS}, n_tasks
@@ -84,19 +84,27 @@ def metric_grid(trials: Sequence[Trial], metric: str) -> dict[str, npt.NDArray[n
         A detector lacks a task or a seed, or has one twice.
     """
     seeds = {seed: row for row, seed in enumerate(_in_order(trial.seed for trial in trials))}
-    names = {name: column for column, name in enumerate(_in_order(trial.name for trial in trials))}
+    tasks = {task: column for column, task in enumerate(tasks_of(trials))}
     grids = {
-        detector: np.full((len(seeds), len(names)), np.nan)
+        detector: np.full((len(seeds), len(tasks)), np.nan)
         for detector in _in_order(trial.detector for trial in trials)
     }
-    n_filled = dict.fromkeys(grids, 0)
+    filled: dict[str, list[tuple[int, int]]] = {detector: [] for detector in grids}
     for trial in trials:
-        grids[trial.detector][seeds[trial.seed], names[trial.name]] = trial.metrics[metric]
-        n_filled[trial.detector] += 1
-    for detector, n in n_filled.items():
-        if n != len(seeds) * len(names):
-            raise ValueError(f"{detector} has {n} trials, expected {len(seeds)} seeds x {len(names)} tasks")
+        cell = seeds[trial.seed], tasks[trial.dataset, trial.name]
+        grids[trial.detector][cell] = trial.metrics[metric]
+        filled[trial.detector].append(cell)
+    for detector, cells in filled.items():
+        if len(cells) != len(seeds) * len(tasks) or len(set(cells)) != len(cells):
+            raise ValueError(
+                f"{detector} has {len(cells)} trials, not each of {len(seeds)} seeds x {len(tasks)} tasks"
+            )
     return grids
+
+
+def tasks_of(trials: Iterable[Trial]) -> list[tuple[str, str]]:
+    """Return the (data set, name) of each task, in order of first appearance."""
+    return _in_order((trial.dataset, trial.name) for trial in trials)
 
 
 def by_task(trials: Sequence[Trial], metric: str = "auroc") -> dict[str, dict[str, float]]:
@@ -105,7 +113,7 @@ def by_task(trials: Sequence[Trial], metric: str = "auroc") -> dict[str, dict[st
     Parameters
     ----------
     trials : sequence of Trial
-        Of one protocol.
+        Of one protocol and one data set.
     metric : str
 
     Returns
@@ -113,11 +121,10 @@ def by_task(trials: Sequence[Trial], metric: str = "auroc") -> dict[str, dict[st
     dict of str to dict of str to float
         ``table[task][detector]``.
     """
-    names = _in_order(trial.name for trial in trials)
     grids = metric_grid(trials, metric)
     return {
         name: {detector: float(grid[:, column].mean()) for detector, grid in grids.items()}
-        for column, name in enumerate(names)
+        for column, (_, name) in enumerate(tasks_of(trials))
     }
 
 

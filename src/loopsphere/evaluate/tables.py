@@ -44,10 +44,11 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Cell]])
 
 
 def write_trials(path: Path, trials: Iterable[Trial]) -> None:
-    """Write one CSV row per trial: protocol, task, detector, seed, sizes and every metric."""
-    header = ["protocol", "task", "detector", "seed", "n_train", "n_normal", "n_odd", *METRICS]
+    """Write one CSV row per trial: data set, protocol, task, detector, seed, sizes and every metric."""
+    header = ["dataset", "protocol", "task", "detector", "seed", "n_train", "n_normal", "n_odd", *METRICS]
     rows: list[list[Cell]] = [
         [
+            trial.dataset,
             trial.protocol,
             trial.name,
             trial.detector,
