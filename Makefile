@@ -1,0 +1,55 @@
+# The two commands that a newcomer needs: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/pip install --quiet --constraint constraints.txt
+
+.PHONY: demo test test-slow lint format benchmark pretrain-data pretrain pretrain-eval clean
+
+demo: .venv/.installed
+	$(BIN)/loopsphere demo
+
+test: .venv/.installed-dev
+	$(BIN)/pytest
+
+test-slow: .venv/.installed-dev
+	$(BIN)/pytest -m slow
+
+lint: .venv/.installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.installed-dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# Each of the three goes on where it was stopped; see pretraining/README.md.
+pretrain-data: .venv/.installed-pretraining
+	$(BIN)/python -m pretraining.render --out pretraining/pool --n 24000
+	$(BIN)/python -m pretraining.render --out pretraining/pool-eval --n 1500 --seed 1 --split eval
+
+pretrain: .venv/.installed-pretraining
+	$(BIN)/python -m pretraining.train
+	$(BIN)/python -m pretraining.export
+
+pretrain-eval: .venv/.installed-pretraining
+	$(BIN)/python -m pretraining.evaluate
+
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(PIP) --editable .
+	touch $@
+
+.venv/.installed-dev: .venv/.installed
+	$(PIP) --editable '.[dev]'
+	# A peer for tests alone: it pins NumPy below 2 and wants torchvision, neither of which the tests need.
+	$(PIP) --no-deps laion-clap torchlibrosa
+	touch $@
+
+.venv/.installed-pretraining: .venv/.installed-dev
+	$(PIP) --editable '.[dev,pretraining]'
+	touch $@
+
+clean:
+	rm -rf .venv demo build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
