@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -198,11 +197,12 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         if type(header.get(name)) is not kind:
             raise ModelFileError(f"{shown}: damaged ({name} is missing or not {kind.__name__})")
     arrays = dict(content.arrays)
-    scores, groups = arrays.pop(_SCORES, None), arrays.pop(_GROUPS, None)
-    if not (_is_vector(scores, np.float64) and _is_vector(groups, np.int64) and len(scores) == len(groups)):  # type: ignore[arg-type]
-        raise ModelFileError(f"{shown}: damaged (calibration scores or groups)")
-    if not 0.0 < header["alpha"] < 1.0 or not math.isfinite(np.sum(scores)):
-        raise ModelFileError(f"{shown}: damaged (alpha or calibration scores out of range)")
+    if not 0.0 < header["alpha"] < 1.0:
+        raise ModelFileError(f"{shown}: damaged (alpha is {header['alpha']})")
+    scores = _take_vector(arrays, _SCORES, np.float64, shown)
+    groups = _take_vector(arrays, _GROUPS, np.int64, shown)
+    if len(scores) != len(groups):
+        raise ModelFileError(f"{shown}: damaged ({_SCORES} and {_GROUPS} differ in length)")
     state = {name.removeprefix(_DETECTOR): array for name, array in arrays.items()}
     detector = detector_from_state(header["detector"], header["detector_state"], state)
     if detector.n_features_in_ != header["embedding_dim"]:
@@ -223,5 +223,12 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     )
 
 
-def _is_vector(array: npt.NDArray[Any] | None, dtype: type[np.generic]) -> bool:
-    return array is not None and array.ndim == 1 and array.dtype == dtype and len(array) > 0
+def _take_vector(
+    arrays: dict[str, npt.NDArray[Any]], name: str, dtype: type[np.generic], shown: str
+) -> npt.NDArray[Any]:
+    array = arrays.pop(name, None)
+    if array is None or array.ndim != 1 or array.dtype != dtype or not len(array):
+        raise ModelFileError(f"{shown}: damaged ({name} is missing or misshapen)")
+    if not np.isfinite(array).all():
+        raise ModelFileError(f"{shown}: damaged ({name} is not finite)")
+    return array

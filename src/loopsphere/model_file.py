@@ -1,4 +1,4 @@
-"""The `.loopsphere` file: a zip of one JSON header and one safetensors file, checked before it is believed."""
+"""The `.loopsphere` file: a zip of a JSON header and a safetensors file, checked before it is believed."""
 
 from __future__ import annotations
 

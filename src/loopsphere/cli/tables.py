@@ -39,7 +39,13 @@ def oddest_table(
         table.add_column("planted")
     for rank, loop in enumerate(result.loops[:n_rows], start=1):
         path = os.path.relpath(loop.path, base) if base else loop.path
-        cells = [str(rank), f"{loop.anomaly_score:.3g}", _p(loop), f"{loop.duration_s:.1f}", Text(path)]
+        cells: list[str | Text] = [
+            str(rank),
+            f"{loop.anomaly_score:.3g}",
+            _p(loop),
+            f"{loop.duration_s:.1f}",
+            Text(path),
+        ]
         if remarks is not None:
             cells.append(Text(remarks.get(loop.path, "")))
         table.add_row(*cells, style="bold" if loop.is_odd else "dim")
