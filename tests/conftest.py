@@ -1,67 +1,29 @@
-"""Networks with random weights, for tests of formats and shapes; never for results."""
+"""What several test files share: a small rendered collection, and where the real recordings lie."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
+import os
 from pathlib import Path
 
 import pytest
-import torch
 
-from loopsphere.features.config import MelConfig
-from loopsphere.models.checkpoints import save_checkpoint
-from loopsphere.models.htsat import HTSAT, HTSATConfig
+from loopsphere.synth import render_collection
 
-SMALL_MEL = MelConfig(
-    sample_rate=8000, n_fft=256, hop_length=80, n_mels=16, fmax=4000.0, n_frames=201, short_clip="repeat"
-)
-SMALL_HTSAT = HTSATConfig(image_size=64, n_mels=16, width=8, depths=(2, 2), n_heads=(2, 4))
-
-
-def randomise_weights(module: torch.nn.Module, seed: int) -> torch.nn.Module:
-    """Fill every weight, bias and running statistic, so that no zero or one hides a mix-up."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, value in module.state_dict().items():
-            if not value.is_floating_point() or name.endswith(("attn_mask", "melW")) or "stft" in name:
-                continue  # counters, and constants of the architecture
-            noise = torch.randn(value.shape, generator=generator)
-            if name.endswith("running_mean"):
-                value.copy_(noise)
-            elif name.endswith("running_var"):
-                value.copy_(noise.square() + 0.5)
-            elif value.ndim <= 1:
-                value.copy_(0.3 * noise + (1.0 if name.endswith("weight") else 0.0))
-            else:
-                # Keeps the signal's level through a layer.
-                value.copy_(noise / max(1, value[0].numel()) ** 0.5)
-    return module.eval()
+N_LOOPS = 36
 
 
 @pytest.fixture(scope="session")
-def randomise() -> Callable[[torch.nn.Module, int], torch.nn.Module]:
-    return randomise_weights
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 36 rendered loops, three of them odd; its name has a space, an umlaut and an emoji."""
+    folder = tmp_path_factory.mktemp("loops") / "Schöne Loops 🎸"
+    render_collection(folder, n_loops=N_LOOPS, odd_share=3 / N_LOOPS, seed=3, sample_rate=32_000)
+    return folder
 
 
 @pytest.fixture(scope="session")
-def small_mel() -> MelConfig:
-    return SMALL_MEL
-
-
-@pytest.fixture(scope="session")
-def small_network() -> HTSAT:
-    """A fused HTS-AT with random weights (seed 0), for tests of format and shape."""
-    network = HTSAT(SMALL_HTSAT)
-    randomise_weights(network, 0)
-    # Values as they come back from fp16.
-    network.load_state_dict({name: value.half().float() for name, value in network.state_dict().items()})
-    return network
-
-
-@pytest.fixture(scope="session")
-def small_checkpoint(small_network: HTSAT, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`small_network` in the bundled format."""
-    path = tmp_path_factory.mktemp("checkpoints") / "small.safetensors"
-    save_checkpoint(path, small_network, dataclasses.asdict(SMALL_MEL))
-    return path
+def real_loops() -> Path:
+    """The real recordings, where this machine has them."""
+    data = Path(os.environ.get("LOOPSPHERE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not (data / "loops" / "manifest.csv").exists():
+        pytest.skip(f"no real recordings at {data}; set LOOPSPHERE_DATA")
+    return data / "loops"

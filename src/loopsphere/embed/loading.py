@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import loopsphere
 from loopsphere.embed.base import Encoder
 from loopsphere.embed.registry import ENCODERS
 from loopsphere.errors import CheckpointError, MissingExtraError
@@ -22,7 +21,7 @@ from loopsphere.features.mel import mel_filters
 if TYPE_CHECKING:
     from loopsphere.models.checkpoints import Checkpoint
 
-BUNDLED_FILE = Path(loopsphere.__file__).parent / "weights" / "htsat-loops.safetensors"
+BUNDLED_FILE = Path(__file__).parents[1] / "weights" / "htsat-loops.safetensors"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(/[\w.-]+)?")
 _MAX_COUNT = 1_000_000  # samples, hertz, frames; beyond any front end
 _FILTER_TOLERANCE = 1e-5  # filters stored in a file were computed in float32 by other code

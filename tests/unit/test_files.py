@@ -1,0 +1,36 @@
+"""A file is whole or it is not there."""
+
+import os
+import stat
+import sys
+
+import pytest
+
+from loopsphere.files import whole_file
+
+
+def test_writes_and_makes_the_folder(tmp_path):
+    target = tmp_path / "new folder" / "ä.json"
+    with whole_file(target) as file:
+        file.write(b"whole")
+    assert target.read_bytes() == b"whole"
+    assert [path.name for path in target.parent.iterdir()] == ["ä.json"]
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_an_interruption_leaves_the_old_file(tmp_path, error):
+    target = tmp_path / "results.csv"
+    target.write_bytes(b"old")
+    with pytest.raises(type(error)), whole_file(target) as file:
+        file.write(b"ha")
+        raise error
+    assert target.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["results.csv"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no umask")
+def test_is_as_readable_as_the_user_makes_files(tmp_path):
+    with whole_file(tmp_path / "a") as file:
+        file.write(b"")
+    (tmp_path / "b").write_bytes(b"")
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == stat.S_IMODE((tmp_path / "b").stat().st_mode)

@@ -1,0 +1,147 @@
+"""A learnt collection as a file: what goes in comes out, and what is wrong is refused."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+from loopsphere.detect import DETECTORS, make_detector
+from loopsphere.errors import ModelFileError
+from loopsphere.model import Model, load_model
+
+
+def _model(name: str = "mahalanobis", n_loops: int = 40) -> Model:
+    rng = np.random.default_rng(0)
+    learnt, fresh = rng.normal(size=(2, n_loops, 12)).astype(np.float32)
+    detector = make_detector(name, random_state=1).fit(learnt)
+    return Model(
+        encoder="bundled",
+        encoder_hash="0" * 64,
+        embedding_dim=12,
+        detector_name=name,
+        detector=detector,
+        calibration_scores=-detector.score_samples(fresh),
+        calibration_groups=np.arange(n_loops) // 2,
+        alpha=0.1,
+        seed=1,
+    )
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "bass.loopsphere"
+    _model().save(path)
+    return path
+
+
+@pytest.mark.parametrize("name", sorted(DETECTORS))
+@pytest.mark.filterwarnings("ignore:.*untrained network")
+def test_saved_and_loaded_scores_are_bit_identical(tmp_path, name):
+    model = _model(name)
+    model.save(tmp_path / "m.loopsphere")
+    loaded = load_model(tmp_path / "m.loopsphere")
+    new = np.random.default_rng(2).normal(size=(9, 12)).astype(np.float32)
+    before, after = model.judge(new, 0.1), loaded.judge(new, 0.1)
+    np.testing.assert_array_equal(after.anomaly_scores, before.anomaly_scores)
+    np.testing.assert_array_equal(after.p_values, before.p_values)
+    assert after.threshold == before.threshold
+    assert loaded.summary() == model.summary()
+
+
+def test_the_same_model_gives_the_same_bytes(tmp_path, saved):
+    _model().save(tmp_path / "again.loopsphere")
+    assert (tmp_path / "again.loopsphere").read_bytes() == saved.read_bytes()
+
+
+def test_odd_is_a_score_at_or_above_the_threshold():
+    model = _model()
+    new = np.random.default_rng(3).normal(scale=1.5, size=(200, 12)).astype(np.float32)
+    judged = model.judge(new, 0.1)
+    np.testing.assert_array_equal(judged.p_values <= 0.1, judged.anomaly_scores >= judged.threshold)
+    assert 0 < np.sum(judged.p_values <= 0.1) < 200
+
+
+def test_too_small_a_collection_says_so():
+    model = _model(n_loops=10)  # five groups
+    assert "16.7 %" in model.note(0.05)
+    assert model.judge(np.full((1, 12), 99, np.float32), 0.05).threshold == np.inf
+    assert model.note(0.2) is None
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(ModelFileError, match="there is no such file"):
+        load_model(tmp_path / "none.loopsphere")
+
+
+@pytest.mark.parametrize("content", [b"", b"RIFF....WAVE", b"PK\x03\x04" + bytes(40)])
+def test_foreign_file(tmp_path, content):
+    path = tmp_path / "not.loopsphere"
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match="not a loopsphere model"):
+        load_model(path)
+
+
+def test_any_damaged_byte_is_refused_or_harmless(saved):
+    """Flip bytes all over the file: either the error is ours, or the scores are still the same."""
+    whole = saved.read_bytes()
+    new = np.random.default_rng(4).normal(size=(5, 12)).astype(np.float32)
+    wanted = load_model(saved).judge(new, 0.1).anomaly_scores
+    rng = np.random.default_rng(5)
+    refused = 0
+    for position in rng.choice(len(whole), size=150, replace=False):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << rng.integers(8)
+        saved.write_bytes(damaged)
+        try:
+            np.testing.assert_array_equal(load_model(saved).judge(new, 0.1).anomaly_scores, wanted)
+        except ModelFileError:
+            refused += 1
+    assert refused > 100
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
+def test_truncated_file(saved, share):
+    whole = saved.read_bytes()
+    saved.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(ModelFileError):
+        load_model(saved)
+
+
+def _rewritten(path, change):
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    header = json.loads(parts["model.json"])
+    change(header)
+    parts["model.json"] = json.dumps(header).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda h: h.update(format="other"), "not a loopsphere model"),
+        (lambda h: h.update(format_version=99), "format 99"),
+        (lambda h: h.pop("encoder_hash"), "encoder_hash is missing"),
+        (lambda h: h.update(alpha=7.0), "alpha is 7"),
+        (lambda h: h.update(embedding_dim=11), "does not take 11 columns"),
+        (lambda h: h.update(detector_state={}), "damaged detector"),
+        (lambda h: h.update(detector="knn"), "class is 'Mahalanobis'"),
+    ],
+)
+def test_wrong_header(saved, change, message):
+    with pytest.raises(ModelFileError, match=message):
+        load_model(_rewritten(saved, change))
+
+
+def test_a_compressed_part_is_refused(saved):
+    with zipfile.ZipFile(saved) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(saved, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+    with pytest.raises(ModelFileError, match="compression"):
+        load_model(saved)
