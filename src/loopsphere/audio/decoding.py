@@ -7,13 +7,14 @@ memory with all its channels.
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-import soundfile as sf  # type: ignore[import-untyped]
+import soundfile as sf
 
 from loopsphere.audio.containers import (
     ASF_MAGIC,
@@ -78,22 +79,34 @@ class _SequentialFile(sf.SoundFile):  # type: ignore[misc]
         return False
 
 
-class _UnsizedWav:
-    """A WAV file whose data size, left at 0, reads as unknown: 0xFFFFFFFF."""
+class _Source:
+    """A file as the decoders read it.
 
-    def __init__(self, file: BinaryIO, size_offset: int) -> None:
+    A damaged header can send them to an offset that is none, where `seek` would raise inside their callbacks
+    and Python print the error; here they end at the nearest one that exists. Where a WAV file left its data
+    size at 0, it reads as unknown: 0xFFFFFFFF.
+    """
+
+    def __init__(self, file: BinaryIO, unsized_offset: int | None = None) -> None:
         self._file = file
-        self._size_offset = size_offset
-        self.seek = file.seek
-        self.tell = file.tell
+        self._unsized_offset = unsized_offset
+        self._n_bytes = file.seek(0, os.SEEK_END)
+        file.seek(0)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._file.tell(), os.SEEK_END: self._n_bytes}[whence]
+        return self._file.seek(min(max(origin + offset, 0), self._n_bytes))
+
+    def tell(self) -> int:
+        return self._file.tell()
 
     def read(self, n_bytes: int) -> bytes:
-        start = self._file.tell()
-        data = bytearray(self._file.read(n_bytes))
-        for index in range(self._size_offset - start, self._size_offset - start + 4):
-            if 0 <= index < len(data):
-                data[index] = 0xFF
-        return bytes(data)
+        at = -1 if self._unsized_offset is None else self._unsized_offset - self._file.tell()
+        data = self._file.read(n_bytes)
+        # libsndfile reads a header field by field, so the four bytes arrive together.
+        if 0 <= at <= len(data) - 4:
+            return data[:at] + b"\xff" * 4 + data[at + 4 :]
+        return data
 
 
 def _described(error: sf.LibsndfileError) -> str:
@@ -127,10 +140,9 @@ def _open_error(error: sf.LibsndfileError) -> AudioError:
 
 
 @contextmanager
-def _open_soundfile(file: BinaryIO | _UnsizedWav) -> Iterator[AudioStream]:
-    file.seek(0)
+def _open_soundfile(source: _Source) -> Iterator[AudioStream]:
     try:
-        sound = _SequentialFile(file)
+        sound = _SequentialFile(source)
     except sf.LibsndfileError as error:
         raise _open_error(error) from error
     with sound:
@@ -167,14 +179,13 @@ def _pyav_blocks(container: InputContainer) -> Iterator[Float32Array]:
 
 
 @contextmanager
-def _open_pyav(file: BinaryIO) -> Iterator[AudioStream]:
+def _open_pyav(source: _Source) -> Iterator[AudioStream]:
     try:
         import av
     except ImportError as error:
         raise AudioError("M4A, AAC and WMA need PyAV: pip install 'loopsphere[av]'") from error
-    file.seek(0)
     try:
-        container = av.open(file, "r", metadata_errors="replace")
+        container = av.open(source, "r", metadata_errors="replace")
     except (av.FFmpegError, ValueError) as error:
         raise AudioError(f"truncated or damaged ({error})") from error
     with container:
@@ -190,16 +201,12 @@ def _open_pyav(file: BinaryIO) -> Iterator[AudioStream]:
         )
 
 
-def _soundfile_source(file: BinaryIO, magic: bytes, n_tag_bytes: int) -> BinaryIO | _UnsizedWav:
+def _soundfile_source(file: BinaryIO, magic: bytes, n_tag_bytes: int) -> _Source:
     """Return what libsndfile reads in full: the file itself unless a header of it needs mending."""
-    if magic == b"RIFF":
-        size_offset = unsized_wav_data(file)
-        if size_offset is not None:
-            return _UnsizedWav(file, size_offset)
     if magic in _SOUNDFILE_MAGICS:
-        return file
+        return _Source(file, unsized_wav_data(file) if magic == b"RIFF" else None)
     frames = countable_mp3(file, n_tag_bytes)
-    return file if frames is None else io.BytesIO(frames)
+    return _Source(file if frames is None else io.BytesIO(frames))
 
 
 @contextmanager
@@ -225,7 +232,7 @@ def open_stream(file: BinaryIO) -> Iterator[AudioStream]:
     head = file.read(16)
     check_complete(file, n_tag_bytes)
     if is_mp4(head) or is_adts(head) or head == ASF_MAGIC:
-        with _open_pyav(file) as stream:
+        with _open_pyav(_Source(file)) as stream:
             yield stream
     else:
         with _open_soundfile(_soundfile_source(file, head[:4], n_tag_bytes)) as stream:

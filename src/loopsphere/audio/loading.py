@@ -83,7 +83,8 @@ def _decode_mono(stream: AudioStream) -> tuple[Float32Array, str]:
     n_samples, channel_peak = 0, 0.0
     for block in stream.blocks:
         digest.update(np.ascontiguousarray(block, "<f4").data)
-        mono = block @ weights
+        with np.errstate(invalid="ignore"):  # infinite minus infinite, refused below
+            mono = block @ weights
         n_samples += len(mono)
         check_not_too_long(n_samples / stream.sample_rate)
         if channel_peak < _SILENCE_PEAK:
@@ -129,12 +130,16 @@ def load_clip(path: str | os.PathLike[str], sample_rate: int) -> Clip:
     >>> clip.waveform.dtype, clip.sample_rate  # doctest: +SKIP
     (dtype('float32'), 48000)
     """
-    with _open(path) as file, open_stream(file) as stream:
-        check_format(stream.sample_rate, stream.n_channels)
-        if stream.promised_s is not None:
-            check_not_too_long(stream.promised_s)
-        waveform, audio_hash = _decode_mono(stream)
-        file_sample_rate, n_channels = stream.sample_rate, stream.n_channels
+    with _open(path) as file:
+        try:
+            with open_stream(file) as stream:
+                check_format(stream.sample_rate, stream.n_channels)
+                if stream.promised_s is not None:
+                    check_not_too_long(stream.promised_s)
+                waveform, audio_hash = _decode_mono(stream)
+                file_sample_rate, n_channels = stream.sample_rate, stream.n_channels
+        except OSError as error:  # a disk or network that fails
+            raise AudioError(f"cannot be read ({error.strerror})") from error
     n_file_samples = len(waveform)
     if sample_rate != file_sample_rate:
         waveform = soxr.resample(waveform, file_sample_rate, sample_rate, quality="HQ")
