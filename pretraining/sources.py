@@ -43,61 +43,67 @@ _write_float = fluidsynth.cfunc(
     ("right_offset", c_int, 1),
     ("right_step", c_int, 1),
 )
-_BLOCK = 64
-_CC_ALL_SOUND_OFF = 120
+_get_font = fluidsynth.cfunc(
+    "fluid_synth_get_sfont_by_id", c_void_p, ("synth", c_void_p, 1), ("id", c_int, 1)
+)
+_add_font = fluidsynth.cfunc("fluid_synth_add_sfont", c_int, ("synth", c_void_p, 1), ("font", c_void_p, 1))
+_remove_font = fluidsynth.cfunc(
+    "fluid_synth_remove_sfont", c_int, ("synth", c_void_p, 1), ("font", c_void_p, 1)
+)
+_set_log = fluidsynth.cfunc(
+    "fluid_set_log_function", c_void_p, ("level", c_int, 1), ("function", c_void_p, 1), ("data", c_void_p, 1)
+)
+_set_log(2, None, None)  # warnings: taking a font away gives one for each channel
 _GLIDE_S = 0.12
 
 
 class SoundFont:
-    """A soundfont kept in memory; every call starts from silence."""
+    """A soundfont kept in memory; every call plays it on a new synthesiser, so that nothing carries over."""
 
     def __init__(self, path: Path) -> None:
-        self._synth = fluidsynth.Synth(gain=0.6, samplerate=float(SAMPLE_RATE))
-        for name in ("synth.reverb.active", "synth.chorus.active"):
-            self._synth.setting(name, 0)
-        self._synth.setting("synth.polyphony", 48)
-        self._font = self._synth.sfload(str(path))
-        if self._font < 0:
+        self._owner = _new_synth()
+        number = self._owner.sfload(str(path))
+        if number < 0:
             raise FileNotFoundError(path)
+        self._font = _get_font(self._owner.synth, number)
 
     def play(
         self, notes: Sequence[TimedNote], bank: int, program: int, n_samples: int, detune_cents: float
     ) -> Audio:
         """Sound notes, already in order of their starts, as mono."""
-        synth = self._synth
-        synth.system_reset()
-        self._silence()
+        synth = _new_synth()
+        font = _add_font(synth.synth, self._font)
         channel = 9 if bank == 128 else 0
-        synth.program_select(channel, self._font, bank, program)
+        synth.program_select(channel, font, bank, program)
         neutral = round(detune_cents / 200 * 8192)
         synth.pitch_bend(channel, neutral)
-        # FluidSynth works in whole blocks; what is left of one would sound at the start of the next call.
-        n_rendered = -(-n_samples // _BLOCK) * _BLOCK
-        stereo = np.zeros((2, n_rendered), dtype=np.float32)
+        stereo = np.zeros((2, n_samples), dtype=np.float32)
         position = 0
         for time_s, kind, note in _events(notes):
-            target = min(int(time_s * SAMPLE_RATE), n_samples)
-            position = self._advance(stereo, position, target)
+            position = _advance(synth, stereo, position, min(int(time_s * SAMPLE_RATE), n_samples))
             if kind == "on":
                 synth.noteon(channel, note.pitch, note.velocity)
             elif kind == "off":
                 synth.noteoff(channel, note.pitch)
             else:
                 synth.pitch_bend(channel, int(neutral - 4096 * float(kind)))
-        self._advance(stereo, position, n_rendered)
-        return np.asarray(stereo.mean(axis=0), dtype=np.float32)[:n_samples]
+        _advance(synth, stereo, position, n_samples)
+        _remove_font(synth.synth, self._font)
+        synth.delete()
+        return np.asarray(stereo.mean(axis=0), dtype=np.float32)
 
-    def _silence(self) -> None:
-        """Cut what still rings; a reset leaves released voices sounding."""
-        for channel in (0, 9):
-            self._synth.cc(channel, _CC_ALL_SOUND_OFF, 0)
-        self._advance(np.empty((2, _BLOCK), dtype=np.float32), 0, _BLOCK)
 
-    def _advance(self, stereo: Audio, position: int, target: int) -> int:
-        if target > position:
-            left, right = (side.ctypes.data_as(POINTER(c_float)) for side in stereo)
-            _write_float(self._synth.synth, target - position, left, position, 1, right, position, 1)
-        return max(position, target)
+def _new_synth() -> fluidsynth.Synth:
+    settings = {"synth.reverb.active": 0, "synth.chorus.active": 0, "synth.polyphony": 48}
+    return fluidsynth.Synth(gain=0.6, samplerate=float(SAMPLE_RATE), channels=16, **settings)
+
+
+def _advance(synth: fluidsynth.Synth, stereo: Audio, position: int, target: int) -> int:
+    """Render up to a sample; return how far the rendering is."""
+    if target > position:
+        left, right = (side.ctypes.data_as(POINTER(c_float)) for side in stereo)
+        _write_float(synth.synth, target - position, left, position, 1, right, position, 1)
+    return max(position, target)
 
 
 def _events(notes: Sequence[TimedNote]) -> list[tuple[float, str, TimedNote]]:
