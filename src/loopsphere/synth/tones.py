@@ -77,7 +77,8 @@ class WavetableVoice:
         for i, cents in enumerate(self.detune_cents):
             cycles = np.arange(n_samples) * (pitch_hz * 2.0 ** (cents / 1200) / self.sample_rate) + 0.37 * i
             phase = ((cycles - np.floor(cycles)) * _TABLE_SIZE).astype(np.float32)
-            column = phase.astype(np.int32)
+            # float32 can round the very end of a cycle up to the next one's first sample.
+            column = np.minimum(phase.astype(np.int32), _TABLE_SIZE - 1)
             between = phase - column
             index = row * (_TABLE_SIZE + 1) + column
             low = tables[index] * (1 - between) + tables[index + 1] * between
