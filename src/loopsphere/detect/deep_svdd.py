@@ -35,11 +35,16 @@ PAPER_WIDTHS = (512, 256, 128, 64, 32)
 DEFAULT_WIDTHS = (256, 64, 32)
 N_MEMBERS = 3
 N_HIDDEN = 128
+MAX_SPHERES = 2048
+LOOPS_PER_SPHERE = 5
+NEAREST_SPHERES = 3
+RADIUS_SHRINKAGE = 0.3
 EXPLAINED_VARIANCE = 0.95
 _CENTER_GUARD = 0.1
 _COLLAPSED = 1e-3
 _SMALLEST_SPLIT = 10
 _N_SHUFFLED = 500
+_ROWS_AT_ONCE = 256
 
 
 class PoorFitWarning(UserWarning):
@@ -82,12 +87,13 @@ class Hypersphere(Detector):
         return prepared
 
     def _squared_distances(self, prepared: Float64Array) -> Float64Array:
-        """Return each member's squared distance in units of `unit_`, shape (n_members, n_loops)."""
+        """Return each member's squared distance from its nearest spheres, shape (n_members, n_loops)."""
         return np.stack(
             [
-                np.sum((self._latent(prepared, member) - self.center_[member]) ** 2, axis=1)
-                / self.unit_[member]
-                for member in range(len(self.center_))
+                _sphere_distances(self._latent(prepared, member), spheres.astype(np.float64), squared_radii)
+                for member, (spheres, squared_radii) in enumerate(
+                    zip(self.spheres_, self.squared_radii_, strict=True)
+                )
             ]
         )
 
@@ -106,8 +112,7 @@ class Hypersphere(Detector):
             weight_start, bias_start = weight_end, bias_end
         if not is_residual:
             return hidden
-        corrected = prepared + hidden
-        latent: Float64Array = corrected - corrected @ self.components_.T @ self.components_
+        latent: Float64Array = prepared + hidden - hidden @ self.components_.T @ self.components_
         return latent
 
     def _state_fields(self) -> tuple[Field, ...]:
@@ -120,7 +125,8 @@ class Hypersphere(Detector):
             ArrayField("weights_", "float32", ("n_members", "n_weights")),
             ArrayField("biases_", "float32", ("n_members", "n_biases")),
             ArrayField("center_", "float64", ("n_members", "latent_dim")),
-            ArrayField("unit_", "float64", ("n_members",), positive=True),
+            ArrayField("spheres_", "float32", ("n_members", "n_spheres", "latent_dim")),
+            ArrayField("squared_radii_", "float64", ("n_members", "n_spheres"), positive=True),
             NumberField("radius_", float, 0.0),
             NumberField("contrast_", float, 0.0),
             NumberField("untrained_contrast_", float, 0.0),
@@ -130,7 +136,7 @@ class Hypersphere(Detector):
         widths = [int(width) for width in self.widths_]
         first = len(self.components_) if self._is_residual_map() else self.n_features_in_
         problems = {
-            "there is no network": len(widths) < 2 or len(self.center_) == 0,
+            "there is no network": len(widths) < 2 or self.squared_radii_.size == 0,
             "widths_ are not layer widths": min(widths, default=0) < 0 or max(widths, default=0) > 2**20,
             "the first width is not that of the loops": widths[:1] != [first],
             "the last width is not that of center_": widths[-1:] != [self.center_.shape[1]],
@@ -151,13 +157,15 @@ class Hypersphere(Detector):
         is_paper = self.preset == "paper"
         self.loss_curve_: list[list[float]] = []
         members = []
-        for roles in _split(prepared, prepared_odd, 1 if is_paper else N_MEMBERS, rng):
+        # The residual map starts from the loops themselves, so its members would hardly differ.
+        n_members = 1 if is_paper or self.network == "residual" else N_MEMBERS
+        for roles in _split(prepared, prepared_odd, n_members, rng):
             seed = int(rng.integers(2**31))
             members.append(_train_member(self, roles, eta, seed))
         self.weights_ = np.stack([member.weights for member in members])
         self.biases_ = np.stack([member.biases for member in members])
         self.center_ = np.stack([member.center for member in members])
-        self.unit_ = np.array([member.unit for member in members])
+        self._place_spheres(prepared, rng)
         self.loss_curve_ = [member.loss_curve for member in members]
         self.contrast_ = float(np.mean([member.contrast for member in members]))
         self.untrained_contrast_ = float(np.mean([member.untrained_contrast for member in members]))
@@ -184,6 +192,18 @@ class Hypersphere(Detector):
         self.components_ = axes[:n_leading]
         self.component_scale_ = np.sqrt(variances[:n_leading])
         self.widths_ = np.array([n_leading, N_HIDDEN, dimension])
+
+    def _place_spheres(self, prepared: Float64Array, rng: np.random.Generator) -> None:
+        """Set one sphere a member around its centre (paper), or many around neighbouring loops."""
+        if self.preset == "paper":
+            self.spheres_ = self.center_[:, None].astype(np.float32)
+            self.squared_radii_ = np.ones((1, 1))
+            return
+        n_spheres = min(len(prepared), MAX_SPHERES)
+        seeds = np.sort(rng.choice(len(prepared), size=n_spheres, replace=False))
+        placed = [_local_spheres(self._latent(prepared, m), seeds) for m in range(len(self.center_))]
+        self.spheres_ = np.stack([centers for centers, _ in placed]).astype(np.float32)
+        self.squared_radii_ = np.stack([squared_radii for _, squared_radii in placed])
 
     def _warn_of_poor_fit(self, prepared: Float64Array, distances: Float64Array) -> None:
         if self.max_epochs == 0 or not np.ptp(prepared, axis=0).any():
@@ -304,7 +324,6 @@ class _Member:
     weights: npt.NDArray[np.float32]
     biases: npt.NDArray[np.float32]
     center: Float64Array
-    unit: float
     contrast: float
     untrained_contrast: float
     loss_curve: list[float]
@@ -323,6 +342,55 @@ def _split(
         shuffled = rng.permuted(prepared, axis=0)[:_N_SHUFFLED]
         roles.append(_Roles(prepared[train], prepared[held_out], shuffled, odd))
     return roles
+
+
+def _local_spheres(latent: Float64Array, seeds: npt.NDArray[np.int64]) -> tuple[Float64Array, Float64Array]:
+    """Return centre and squared radius of a sphere around each seed loop and its nearest neighbours.
+
+    Parameters
+    ----------
+    latent : float64 ndarray of shape (n_loops, latent_dim)
+    seeds : int64 ndarray of shape (n_spheres,)
+
+    Returns
+    -------
+    centers : float64 ndarray of shape (n_spheres, latent_dim)
+    squared_radii : float64 ndarray of shape (n_spheres,)
+        Mean squared distance of a sphere's loops from its centre, shrunk towards the median over spheres, so
+        that duplicates do not make a sphere of no size.
+    """
+    n_neighbors = min(LOOPS_PER_SPHERE, len(latent))
+    centers = np.empty((len(seeds), latent.shape[1]))
+    squared_radii = np.empty(len(seeds))
+    for start in range(0, len(seeds), _ROWS_AT_ONCE):
+        part = slice(start, start + _ROWS_AT_ONCE)
+        squared = _pairwise_squared(latent[seeds[part]], latent)
+        nearest = latent[np.argpartition(squared, n_neighbors - 1, axis=1)[:, :n_neighbors]]
+        centers[part] = nearest.mean(axis=1)
+        squared_radii[part] = np.mean(np.sum((nearest - centers[part, None]) ** 2, axis=2), axis=1)
+    typical = float(np.median(squared_radii))
+    if typical <= 0:  # duplicates everywhere: fall back on the size of the whole collection
+        typical = float(np.mean(np.sum((latent - latent.mean(axis=0)) ** 2, axis=1))) or 1.0
+    return centers, (1.0 - RADIUS_SHRINKAGE) * squared_radii + RADIUS_SHRINKAGE * typical
+
+
+def _sphere_distances(
+    latent: Float64Array, spheres: Float64Array, squared_radii: Float64Array
+) -> Float64Array:
+    """Return the mean squared distance, in squared radii, from the nearest spheres; shape (n_loops,)."""
+    n_nearest = min(NEAREST_SPHERES, len(spheres))
+    parts = []
+    for start in range(0, len(latent), _ROWS_AT_ONCE):
+        relative = _pairwise_squared(latent[start : start + _ROWS_AT_ONCE], spheres) / squared_radii
+        parts.append(
+            np.sort(np.partition(relative, n_nearest - 1, axis=1)[:, :n_nearest], axis=1).mean(axis=1)
+        )
+    return np.concatenate(parts)
+
+
+def _pairwise_squared(a: Float64Array, b: Float64Array) -> Float64Array:
+    squared: Float64Array = np.sum(a**2, axis=1)[:, None] + np.sum(b**2, axis=1) - 2.0 * a @ b.T
+    return np.maximum(squared, 0.0)
 
 
 def _train_member(estimator: Hypersphere, roles: _Roles, eta: float, seed: int) -> _Member:
@@ -388,14 +456,12 @@ def _train_member(estimator: Hypersphere, roles: _Roles, eta: float, seed: int) 
     curve = nets.train(encoder, train, loss, stop, schedule, generator)
     with torch.no_grad():
         trained_contrast = contrast()
-        unit = 1.0 if is_paper else max(float(distances(held_out).median()), 1e-9 * train.shape[1])
     network = encoder.correction if isinstance(encoder, nets.ResidualEncoder) else encoder
     weights, biases = nets.flat_layers(network)
     return _Member(
         weights.astype(np.float32),
         biases.astype(np.float32),
         center.to("cpu", torch.float64).numpy(),
-        unit,
         trained_contrast,
         untrained_contrast,
         curve,
