@@ -1,0 +1,174 @@
+"""The commands as a person or a script meets them: what they print, write and return."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from loopsphere.cli.commands import app
+
+README = Path(__file__).parents[2] / "README.md"
+COMMANDS = sorted(command.name or command.callback.__name__ for command in app.registered_commands)
+
+
+def run(*arguments: str | Path, stdin: str | None = None):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
+
+
+def test_help_is_there_for_every_command():
+    assert run("--help").exit_code == 0
+    for command in COMMANDS:
+        result = run(command, "--help")
+        assert result.exit_code == 0
+        assert f"loopsphere {command}" in result.output.split("Example:")[1]
+
+
+def test_every_command_is_in_the_readme():
+    text = README.read_text(encoding="utf-8")
+    assert [command for command in COMMANDS if f"loopsphere {command}" not in text] == []
+
+
+def test_every_option_of_the_readme_exists():
+    text = README.read_text(encoding="utf-8")
+    helps = {command: run(command, "--help").output for command in COMMANDS}
+    for command, rest in re.findall(r"^\$ loopsphere (\w+)(.*)$", text, flags=re.MULTILINE):
+        for option in re.findall(r"(?<=\s)--?[a-z-]+", rest):
+            assert option in helps[command], f"loopsphere {command} has no {option}"
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys, runpy; sys.argv = ['loopsphere', '--help']\n"
+        "try: runpy.run_module('loopsphere', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "print([name for name in ('torch', 'numpy', 'sklearn', 'scipy', 'pandas') if name in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.splitlines()[-1] == "[]"
+
+
+def test_scan_prints_and_writes(collection, tmp_path):
+    result = run("scan", collection, "--detector", "knn", "--out", tmp_path / "out", "--top", "3")
+    assert result.exit_code == 0, result.output
+    assert "1 of 36 loops are odd (*) at a false-alarm rate of 5 %" in result.stdout
+    with (tmp_path / "out" / "results.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    record = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert [row["path"] for row in rows] == [loop["path"] for loop in record["loops"]]
+    assert list(record) == ["encoder", "detector", "alpha", "threshold", "loops", "skipped", "notes"]
+    assert set(record["loops"][0]) == {"path", "duration_s", "anomaly_score", "p_value", "is_odd"}
+
+
+def test_json_on_standard_output_is_all_there_is(collection):
+    result = run("scan", collection, "--detector", "knn", "--json", "-")
+    assert len(json.loads(result.stdout)["loops"]) == 36
+    assert "loops are odd" in result.stderr
+
+
+def test_fit_info_score(collection, tmp_path):
+    model = tmp_path / "new folder" / "all.loopsphere"
+    fitted = run("fit", collection, "-o", model, "--detector", "knn", "--alpha", "0.1")
+    assert fitted.exit_code == 0, fitted.output
+    assert "learnt 36 loops (knn on bundled)" in fitted.stdout
+    info = run("info", model, "--json", "-")
+    assert json.loads(info.stdout)["n_loops"] == 36
+    scored = run("score", model, collection / "bass", "--json", tmp_path / "scores.json")
+    assert scored.exit_code == 0, scored.output
+    record = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))
+    assert record["alpha"] == 0.1
+    assert len(record["loops"]) == 12
+
+
+@pytest.mark.parametrize("name", ["loops.npz", "loops.parquet"])
+def test_embed_writes_arrays(collection, tmp_path, name):
+    result = run("embed", collection / "drums", "-o", tmp_path / name)
+    assert result.exit_code == 0, result.output
+    if name.endswith("npz"):
+        arrays = np.load(tmp_path / name, allow_pickle=False)
+        paths, embedding = arrays["path"], arrays["embedding"]
+    else:
+        table = pytest.importorskip("pyarrow.parquet").read_table(tmp_path / name)
+        paths, embedding = table["path"].to_pylist(), np.stack(table["embedding"].to_pylist())
+    assert embedding.shape == (12, 256)
+    assert all(Path(path).exists() for path in paths)
+
+
+def test_embed_refuses_other_formats_before_working(tmp_path):
+    result = run("embed", tmp_path, "-o", tmp_path / "loops.pickle")
+    assert result.exit_code == 2
+    assert "written as .npz or .parquet" in result.stderr
+
+
+def test_paths_from_standard_input(collection):
+    paths = sorted(collection.rglob("*.wav"))[:8]
+    result = run("scan", "-", "--detector", "knn", "--json", "-", stdin="\n".join(map(str, paths)) + "\n")
+    assert {loop["path"] for loop in json.loads(result.stdout)["loops"]} == set(map(str, paths))
+
+
+def test_too_small_for_alpha_says_so(collection):
+    result = run("scan", *sorted(collection.rglob("*.wav"))[:10], "--detector", "knn")
+    assert result.exit_code == 0
+    assert "smallest false-alarm rate that can be promised is 10.0 %" in result.stdout
+
+
+def test_strict_turns_a_skipped_file_into_status_1(collection, tmp_path):
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"RIFF")
+    assert run("scan", collection, broken, "--detector", "knn").exit_code == 0
+    result = run("scan", collection, broken, "--detector", "knn", "--strict")
+    assert result.exit_code == 1
+    assert "1 skipped" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["scan"], 2, "Missing argument"),
+        (["scan", "--colour", "red"], 2, "No such option"),
+        (["scan", "loops", "--alpha", "2"], 2, "Invalid value for '--alpha'"),
+        (["scan", "EMPTY"], 1, "no audio files found"),
+        (["scan", "EMPTY/none.wav"], 1, "none.wav"),
+        (["scan", "EMPTY", "--detector", "magic"], 2, "no detector 'magic'"),
+        (["info", "EMPTY/none.loopsphere"], 2, "there is no such file"),
+    ],
+)
+def test_wrong_use_has_a_reason_and_a_status(tmp_path, arguments, status, message):
+    result = run(*(argument.replace("EMPTY", str(tmp_path)) for argument in arguments))
+    assert result.exit_code == status
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_ctrl_c_leaves_no_half_written_file(collection, tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "loopsphere", "demo", "--out", str(out), "--n-loops", "300"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(out.rglob("*.wav")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    assert [path for path in out.rglob("*") if path.name.endswith(".part")] == []
+
+
+def test_a_closed_pipe_is_no_error(collection):
+    command = f'"{sys.executable}" -m loopsphere encoders | head -n 1'
+    if os.name == "nt":
+        pytest.skip("needs head")
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert "Traceback" not in done.stderr

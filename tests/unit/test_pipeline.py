@@ -1,0 +1,162 @@
+"""The verbs, on rendered loops and the bundled encoder."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+import loopsphere as ls
+from loopsphere.errors import (
+    CalibrationError,
+    CheckpointError,
+    ModelFileError,
+    NothingUsableError,
+    UnknownNameError,
+)
+from loopsphere.pipeline import fit_embeddings, scan_embeddings
+from loopsphere.types import EmbedResult, ScoreResult
+
+FAST = "mahalanobis"
+
+
+@pytest.fixture(scope="module")
+def embedded(collection: Path) -> EmbedResult:
+    return ls.embed(collection)
+
+
+@pytest.fixture(scope="module")
+def scanned(collection: Path) -> ScoreResult:
+    return ls.scan(collection, detector=FAST, alpha=0.1)
+
+
+def test_embed_finds_every_loop_in_order(collection, embedded):
+    assert list(embedded.paths) == sorted(map(str, collection.rglob("*.wav")))
+    assert embedded.embedding.shape == (len(embedded.paths), 256)
+    assert embedded.embedding.dtype == np.float32
+    assert embedded.skipped == ()
+    for path, duration in zip(embedded.paths, embedded.durations_s, strict=True):
+        assert duration == pytest.approx(sf.info(path).duration)
+
+
+def test_embedding_does_not_depend_on_the_company(collection, embedded):
+    one = ls.embed([embedded.paths[7]])
+    cosine = (one.embedding[0] / np.linalg.norm(one.embedding[0])) @ (
+        embedded.embedding[7] / np.linalg.norm(embedded.embedding[7])
+    )
+    assert cosine == pytest.approx(1.0, abs=1e-5)
+
+
+def test_scan_ranks_every_loop_once(collection, scanned, embedded):
+    assert {loop.path for loop in scanned.loops} == set(embedded.paths)
+    scores = [loop.anomaly_score for loop in scanned.loops]
+    assert scores == sorted(scores, reverse=True)
+    p_values = [loop.p_value for loop in scanned.loops]
+    assert p_values == sorted(p_values)
+    assert sum(loop.is_odd for loop in scanned.loops) == 3  # a tenth of 36, rounded down
+    assert all(loop.is_odd == (loop.anomaly_score >= scanned.threshold) for loop in scanned.loops)
+
+
+def test_scan_is_repeatable_and_seeded(collection, scanned, embedded):
+    assert ls.scan(collection, detector=FAST, alpha=0.1) == scanned
+    other = scan_embeddings(embedded, detector=FAST, alpha=0.1, seed=1)
+    assert other.loops != scanned.loops
+
+
+def test_scan_scores_with_detectors_that_never_saw_the_loop(embedded):
+    """A loop far from all others: fitted on it, a detector would call it nearer than cross-fitting does."""
+    moved = embedded.embedding.copy()
+    moved[0] += 40 * moved.std(axis=0)
+    with_outlier = _with(embedded, moved)
+    odd = scan_embeddings(with_outlier, detector=FAST).loops[0]
+    assert odd.path == embedded.paths[0]
+    seen = fit_embeddings(with_outlier, detector=FAST).judge(moved[:1], 0.05).anomaly_scores[0]
+    assert odd.anomaly_score > 2 * seen
+
+
+def test_duplicates_stay_on_one_side(collection, tmp_path):
+    """Copies of an odd loop must not make each other look normal."""
+    folder = tmp_path / "loops"
+    shutil.copytree(collection, folder)
+    rng = np.random.default_rng(0)
+    noise = (0.2 * rng.normal(size=3 * 32_000)).astype(np.float32)
+    for copy in range(3):
+        sf.write(folder / f"copy {copy}.flac", noise, 32_000)
+    result = ls.scan(folder, detector="knn")
+    assert {Path(loop.path).stem for loop in result.loops[:3]} == {"copy 0", "copy 1", "copy 2"}
+    assert len({loop.anomaly_score for loop in result.loops[:3]}) == 1
+
+
+def test_fit_save_load_score(collection, tmp_path):
+    model = ls.fit(collection, detector=FAST)
+    model.save(tmp_path / "all.loopsphere")
+    direct = ls.score(model, collection)
+    assert ls.score(tmp_path / "all.loopsphere", collection) == direct
+    frame = direct.to_frame()
+    assert list(frame.columns) == ["path", "duration_s", "anomaly_score", "p_value", "is_odd"]
+    assert len(frame) == 36
+
+
+def test_score_asks_for_the_encoder_of_the_model(collection, embedded):
+    model = fit_embeddings(_with(embedded, embedded.embedding, encoder_hash="f" * 64), detector=FAST)
+    with pytest.raises(ModelFileError, match="made with encoder 'bundled' \\(ffffffffffff\\)"):
+        ls.score(model, collection)
+
+
+def test_a_broken_file_is_skipped_and_named(collection, tmp_path):
+    folder = tmp_path / "loops"
+    shutil.copytree(collection, folder)
+    (folder / "a broken.wav").write_bytes(b"RIFF")
+    (folder / "empty.flac").touch()
+    result = ls.scan(folder, detector=FAST)
+    assert len(result.loops) == 36
+    assert [Path(file.path).name for file in result.skipped] == ["a broken.wav", "empty.flac"]
+    assert result.skipped[1].reason == "empty file (0 bytes)"
+
+
+def test_nothing_usable(tmp_path):
+    (tmp_path / "notes.txt").write_text("no audio")
+    with pytest.raises(NothingUsableError, match="no audio files found"):
+        ls.scan(tmp_path)
+    (tmp_path / "a.wav").touch()
+    with pytest.raises(NothingUsableError, match=r"none of the files can be used; .*a\.wav: empty file"):
+        ls.scan(tmp_path)
+
+
+def test_too_few_loops(collection, embedded):
+    with pytest.raises(CalibrationError, match="at least 5 different loops .* found 2"):
+        ls.scan([embedded.paths[0], embedded.paths[1]])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"detector": "magic"}, UnknownNameError, "no detector 'magic'"),
+        ({"alpha": 0.0}, CalibrationError, "between 0 and 1"),
+        ({"encoder": "magic"}, CheckpointError, "unknown encoder 'magic'"),
+    ],
+)
+def test_wrong_arguments(collection, arguments, error, message):
+    with pytest.raises(error, match=message):
+        ls.scan(collection, **arguments)
+
+
+def test_progress_counts_to_the_end(collection):
+    seen: list[tuple[str, int, int]] = []
+    ls.scan(collection, detector=FAST, progress=lambda *report: seen.append(report))
+    assert ("reading loops", 36, 36) in seen
+    assert ("learning", 5, 5) in seen
+
+
+def _with(embedded: EmbedResult, embedding, encoder_hash: str | None = None) -> EmbedResult:
+    return EmbedResult(
+        encoder=embedded.encoder,
+        encoder_hash=encoder_hash or embedded.encoder_hash,
+        paths=embedded.paths,
+        durations_s=embedded.durations_s,
+        audio_hashes=embedded.audio_hashes,
+        embedding=embedding,
+    )
