@@ -2,7 +2,7 @@
 
 No model hub is reachable where this was built. Checkpoints are made here instead, in the format of
 the published ones: `ClapAudioModel` or `ClapModel` of the installed transformers (5.23 when this was
-written), every weight, bias and batch statistic drawn at random by `randomise` (tests/conftest.py)
+written), every weight, bias and batch statistic drawn at random by `randomise` (tests/random_networks.py)
 with the seed given, saved with `save_pretrained` next to its feature extractor.
 """
 
@@ -23,6 +23,7 @@ from loopsphere.errors import CheckpointError
 from loopsphere.features.config import BUNDLED, CLAP_FUSED, CLAP_UNFUSED, MelConfig
 from loopsphere.features.fusion import fuse_mel
 from loopsphere.features.mel import log_mel, mel_filters
+from random_networks import randomise
 
 transformers = pytest.importorskip("transformers", reason="transformers is a peer for tests alone")
 
@@ -52,7 +53,7 @@ def normalised(embedding: np.ndarray) -> np.ndarray:
     return embedding / np.linalg.norm(embedding, axis=1, keepdims=True)
 
 
-def save_clap(folder: Path, randomise, *, fusion: bool, seed: int, small: bool = True, whole: bool = False):
+def save_clap(folder: Path, *, fusion: bool, seed: int, small: bool = True, whole: bool = False):
     """Save a CLAP with random weights; return its audio model and feature extractor."""
     settings = {**(SMALL if small else {}), "enable_fusion": fusion}
     if whole:
@@ -84,16 +85,16 @@ def fixed_crops(monkeypatch: pytest.MonkeyPatch, n_spare: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def fused(tmp_path_factory, randomise):
+def fused(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fused")
-    audio, extractor = save_clap(folder, randomise, fusion=True, seed=1, whole=True)
+    audio, extractor = save_clap(folder, fusion=True, seed=1, whole=True)
     return audio, extractor, load_encoder(str(folder), device="cpu"), folder
 
 
 @pytest.fixture(scope="module")
-def unfused(tmp_path_factory, randomise):
+def unfused(tmp_path_factory):
     folder = tmp_path_factory.mktemp("unfused")
-    audio, extractor = save_clap(folder, randomise, fusion=False, seed=2)
+    audio, extractor = save_clap(folder, fusion=False, seed=2)
     return audio, extractor, load_encoder(str(folder), device="cpu"), folder
 
 
@@ -223,8 +224,8 @@ def test_long_clip_without_fusion_is_the_mean_of_its_windows(unfused) -> None:
     np.testing.assert_allclose(normalised(encoder.embed([waveform])), normalised(theirs), atol=TOLERANCE)
 
 
-def test_full_size_htsat_tiny(tmp_path: Path, randomise, monkeypatch: pytest.MonkeyPatch) -> None:
-    audio, extractor = save_clap(tmp_path, randomise, fusion=True, seed=11, small=False)
+def test_full_size_htsat_tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    audio, extractor = save_clap(tmp_path, fusion=True, seed=11, small=False)
     encoder = load_encoder(str(tmp_path), device="cpu")
     waveforms = [clip(4.0, seed=12), clip(14.0, seed=13)]
     fixed_crops(monkeypatch, n_spare=400)
@@ -269,10 +270,16 @@ QUERY = "audio_model.audio_encoder.layers.0.blocks.1.attention.self.query.weight
 @pytest.mark.parametrize(
     ("tensors", "message"),
     [
-        (lambda state: without(state, QUERY[12:]), r"lacks tensor audio_encoder.*0\.blocks\.1.*query\.weight"),
+        (
+            lambda state: without(state, QUERY[12:]),
+            r"lacks tensor audio_encoder.*0\.blocks\.1.*query\.weight",
+        ),
         (lambda state: without(state, "mel_conv2d"), "lacks .*mel_conv2d.*cannot fuse"),
         (lambda state: {**state, "audio_model.surprise": torch.ones(1)}, "unknown tensor surprise"),
-        (lambda state: {**state, QUERY: state[QUERY][1:].clone()}, r"query\.weight has shape \(15, 16\), not"),
+        (
+            lambda state: {**state, QUERY: state[QUERY][1:].clone()},
+            r"query\.weight has shape \(15, 16\), not",
+        ),
         (lambda state: {**state, QUERY: state[QUERY].int()}, r"query\.weight holds torch\.int32"),
         (lambda state: {**state, QUERY: state[QUERY] * torch.nan}, "qkv.weight has values that are NaN"),
         (reset_fusion_statistics, "no trained fusion weights: the batch norms"),
@@ -291,12 +298,24 @@ def with_audio(config, **settings):
 @pytest.mark.parametrize(
     ("config", "extractor", "message"),
     [
-        (None, lambda e: {**e, "truncation": "rand_trunc"}, "pairs enable_fusion=True with truncation='rand_trunc'"),
-        (lambda c: with_audio(c, enable_fusion=False), None, "pairs enable_fusion=False with truncation='fusion'"),
+        (
+            None,
+            lambda e: {**e, "truncation": "rand_trunc"},
+            "pairs enable_fusion=True with truncation='rand_trunc'",
+        ),
+        (
+            lambda c: with_audio(c, enable_fusion=False),
+            None,
+            "pairs enable_fusion=False with truncation='fusion'",
+        ),
         (lambda c: with_audio(c, qkv_bias=False), None, "qkv_bias=False are not supported"),
         (lambda c: with_audio(c, depths=[2, 2, 10**9]), None, "describes no HTS-AT that can be built"),
         (lambda c: with_audio(c, spec_size=130), None, "describes no HTS-AT that can be built"),
-        (lambda c: with_audio(c, patch_embeds_hidden_size="x"), None, "describes no HTS-AT that can be built"),
+        (
+            lambda c: with_audio(c, patch_embeds_hidden_size="x"),
+            None,
+            "describes no HTS-AT that can be built",
+        ),
         (None, lambda e: {**e, "padding": "pad"}, "mel settings cannot be used"),
         (None, lambda e: {**e, "feature_size": 32}, "up to 256 frames of 64 bands, but .* 201 of 32"),
         (None, lambda e: {**e, "max_length_s": 10}, "up to 256 frames of 64 bands, but .* 1001 of 64"),
@@ -308,14 +327,16 @@ def test_wrong_settings_are_refused(fused, tmp_path: Path, config, extractor, me
 
 
 def test_fusion_is_refused_where_it_was_not_trained(unfused) -> None:
-    with pytest.raises(CheckpointError, match="trained without feature fusion.*fusion=False"):
+    with pytest.raises(CheckpointError, match=r"trained without feature fusion.*fusion=False"):
         load_encoder(str(unfused[3]), device="cpu", fusion=True)
 
 
 def test_fusion_can_be_left_out(fused, tmp_path: Path) -> None:
     """Untrained fusion weights do no harm then; HTK filters stay, for the rest was trained with them."""
     audio, extractor, encoder, folder = fused
-    plain = load_encoder(edited(folder, tmp_path, tensors=reset_fusion_statistics), device="cpu", fusion=False)
+    plain = load_encoder(
+        edited(folder, tmp_path, tensors=reset_fusion_statistics), device="cpu", fusion=False
+    )
     waveform = clip(3.0, seed=14)
     mel = extractor._np_extract_fbank_features(waveform, extractor.mel_filters)
     windows = np.stack([mel[:201], mel[100:]])

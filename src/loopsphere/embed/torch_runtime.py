@@ -29,9 +29,9 @@ class TorchRuntime:
 
     def __init__(self, checkpoint: Checkpoint, device: str = "auto") -> None:
         self.device = _pick(device)
-        network = HTSAT(checkpoint.config)
-        # Only the batch norms' counters, which nothing reads here, may be absent.
-        network.load_state_dict(dict(checkpoint.state), strict=True)
+        with torch.device("meta"):  # no time and memory for weights that are replaced at once
+            network = HTSAT(checkpoint.config)
+        network.load_state_dict(dict(checkpoint.state), strict=True, assign=True)
         self._network = network.to(self.device).eval()
 
     def __call__(

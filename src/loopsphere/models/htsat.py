@@ -142,7 +142,9 @@ class WindowAttention(nn.Module):
 
 def _position_index(side: int) -> Tensor:
     """Row of the bias table for each pair of tokens in a window, (side², side²)."""
-    coordinates = torch.cartesian_prod(torch.arange(side), torch.arange(side))
+    # Always computed, also where the network is made without memory, on the meta device.
+    axis = torch.arange(side, device="cpu")
+    coordinates = torch.cartesian_prod(axis, axis)
     offset = coordinates[:, None] - coordinates[None, :] + side - 1
     return offset[..., 0] * (2 * side - 1) + offset[..., 1]
 
@@ -152,10 +154,9 @@ def _shift_mask(resolution: tuple[int, int], side: int, shift: int) -> Tensor | 
     if shift == 0:
         return None
     height, width = resolution
-    row_region = (torch.arange(height) >= height - side).int() + (
-        torch.arange(height) >= height - shift
-    ).int()
-    column_region = (torch.arange(width) >= width - side).int() + (torch.arange(width) >= width - shift).int()
+    row, column = torch.arange(height, device="cpu"), torch.arange(width, device="cpu")
+    row_region = (row >= height - side).int() + (row >= height - shift).int()
+    column_region = (column >= width - side).int() + (column >= width - shift).int()
     region = row_region[:, None] * 3 + column_region[None, :]
     windows = region.view(height // side, side, width // side, side).transpose(1, 2).reshape(-1, side * side)
     return (windows[:, None, :] != windows[:, :, None]) * _MASKED
