@@ -47,7 +47,8 @@ CHANCE_OF_TWIN = 0.35
 CHANCE_OF_CROP = 0.25
 CHANCE_OF_DIRECT_INPUT = {"guitar": 0.4, "bass": 0.25}
 TAIL_S = 1.8
-RECORDED_NOTES = Path(__file__).parents[2] / "shared" / "data" / "loops"
+_DATA = os.environ.get("LOOPSPHERE_DATA", Path(__file__).parents[2] / "shared" / "data")
+RECORDED_NOTES = Path(_DATA) / "loops"
 
 
 @dataclass(frozen=True, slots=True)
