@@ -1,6 +1,5 @@
 """A file is whole or it is not there."""
 
-import os
 import stat
 import sys
 
@@ -25,7 +24,7 @@ def test_an_interruption_leaves_the_old_file(tmp_path, error):
         file.write(b"ha")
         raise error
     assert target.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["results.csv"]
+    assert [path.name for path in tmp_path.iterdir()] == ["results.csv"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no umask")
