@@ -1,0 +1,161 @@
+"""What the encoder is evaluated on: real loops, and rendered loops of instruments kept out of training."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from loopsphere.audio import load_clip
+from loopsphere.features.config import BUNDLED
+from loopsphere.features.mel import log_mel
+from pretraining.quantise import to_db
+from pretraining.render import Studio
+
+log = logging.getLogger("pretraining")
+
+Mel = npt.NDArray[np.float32]
+Waveform = npt.NDArray[np.float32]
+Matrix = npt.NDArray[np.float64]
+INSTRUMENT_CLASSES = {
+    "bass_loop": "bass",
+    "guitar_loop": "guitar",
+    "drum_loop": "drums",
+    "synth_loop": "synth",
+    "keys_loop": "keys",
+}
+"""The classes of real loops that serve as normal, and the family of each among rendered ones."""
+_NOT_LOOPS = ("bass_note", "guitar_note", "drum_hit", "other_note")
+_ORIGINS = {"musescore": "fluidr3"}
+"""MuseScore General grew out of FluidR3 and shares samples with it: they count as one source."""
+
+
+def origin(source: str) -> str:
+    """Return the source whose samples a source uses."""
+    return _ORIGINS.get(source, source)
+
+
+class RealLoops:
+    """The loops of a manifest (single notes and hits are left out).
+
+    Attributes
+    ----------
+    rows : list of dict
+        Rows of the manifest.
+    labels, groups, sources : list of str
+        Family (or class, where a class is no instrument's), player or pattern, repository; one a loop.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
+            self.rows = [row for row in csv.DictReader(file) if row["class"] not in _NOT_LOOPS]
+        self.labels = [INSTRUMENT_CLASSES.get(row["class"], row["class"]) for row in self.rows]
+        self.groups = [row["group"] for row in self.rows]
+        self.sources = [row["source_repo"] for row in self.rows]
+        self.key = f"real-{_digest(row['path'] for row in self.rows)}"
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def waveform(self, index: int) -> Waveform:
+        """Decode a loop, at the encoder's rate."""
+        return load_clip(self.folder / self.rows[index]["path"], BUNDLED.sample_rate).waveform
+
+    def mel(self, index: int) -> Mel:
+        """Return a loop's log-mel."""
+        return log_mel(self.waveform(index), BUNDLED)
+
+
+class RenderedLoops:
+    """The loops of a pool that was rendered with `--split eval`.
+
+    Parameters
+    ----------
+    folder : Path
+        The pool.
+    recorded_notes : Path
+        Folder of the recorded notes that its renderer used.
+    n_loops : int
+        How many of the pool's loops to take, from its start.
+    """
+
+    def __init__(self, folder: Path, recorded_notes: Path, n_loops: int) -> None:
+        self._recorded_notes = recorded_notes
+        self.rows: list[dict] = []
+        self._mels: dict[int, npt.NDArray[np.uint8]] = {}
+        for path in sorted(folder.glob("shard-*.jsonl")):
+            shard = int(path.stem.removeprefix("shard-"))
+            self._mels[shard] = np.load(path.with_suffix(".mel.npy"), mmap_mode="r")
+            with path.open(encoding="utf-8") as lines:
+                self.rows += [json.loads(line) for line in lines]
+        if not self.rows:
+            raise SystemExit(f"no rendered loops in {folder}: run `make pretrain-data` first")
+        del self.rows[n_loops:]
+        self.labels = [row["family"] for row in self.rows]
+        self.sources = [origin(row["source"]) for row in self.rows]
+        last = self.rows[-1]["seed"][1]
+        pool = hashlib.sha256(b"".join(self._mels[shard].tobytes() for shard in range(last + 1))).hexdigest()
+        self.key = f"rendered-{len(self.rows)}-{pool[:12]}"
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def _studio(self) -> Studio:
+        return Studio("eval", self._recorded_notes)
+
+    def waveform(self, index: int) -> Waveform:
+        """Render a loop again, from its seed."""
+        row = self.rows[index]
+        rng = np.random.default_rng(row["seed"])
+        # The renderer draws again where a loop came out silent: the one wanted may not be the first.
+        for _ in range(8):
+            audio, labels = self._studio.draw(rng)
+            if all(labels[name] == row[name] for name in ("instrument", "n_samples", "bpm", "density")):
+                return audio
+        raise SystemExit(
+            f"the renderer has changed since loop {row['seed']} was rendered: render the pool again"
+        )
+
+    def mel(self, index: int) -> Mel:
+        """Return a loop's log-mel from the pool."""
+        row = self.rows[index]
+        return to_db(self._mels[row["seed"][1]][row["start"] : row["stop"]])
+
+
+def _digest(texts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
+
+
+def kept_matrix(path: Path, make: Callable[[], Iterable[npt.NDArray[np.floating]]]) -> Matrix:
+    """Return a matrix from its file, or from its rows, which are then kept in that file."""
+    if not path.exists():
+        log.info("making %s", path.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _put(path, lambda part: np.save(part, np.stack(list(make()))))
+    return np.load(path).astype(np.float64)
+
+
+def kept_mels(path: Path, make: Callable[[], Iterable[Mel]]) -> list[Mel]:
+    """Return log-mels from their file, or make and keep them; half precision is 0.03 dB."""
+    if not path.exists():
+        log.info("making %s", path.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _put(path, lambda part: np.savez(part, *(mel.astype(np.float16) for mel in make())))
+    with np.load(path) as arrays:
+        return [arrays[f"arr_{index}"].astype(np.float32) for index in range(len(arrays.files))]
+
+
+def _put(path: Path, write: Callable[[Path], None]) -> None:
+    """Write a file under another name first: a run that is stopped leaves no half of one."""
+    part = path.with_name(f"part-{path.name}")
+    write(part)
+    part.replace(path)
