@@ -7,7 +7,8 @@ h5py and wandb, of which HTS-AT uses nothing, so empty modules stand in for them
 LAION's checkpoints cannot be downloaded where this was built. They are made here in the published
 form: a state dict of a whole CLAP under 'state_dict' with the prefix 'module.', next to an epoch, an
 optimizer and a NumPy scalar; every weight, bias and batch statistic of the audio branch drawn at
-random by `randomise` (tests/random_networks.py) with the seed given, the other branches by two small tensors each.
+random by `randomise` (tests/random_networks.py) with the seed given, the other branches cut to a few
+small tensors.
 """
 
 from __future__ import annotations

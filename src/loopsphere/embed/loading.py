@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from loopsphere.models.checkpoints import Checkpoint
 
 BUNDLED_FILE = Path(__file__).parents[1] / "weights" / "htsat-loops.safetensors"
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(/[\w.-]+)?")
+# owner/repository, or one weights file in it
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*?((?<!\.pt)(?<!\.pth)(?<!\.safetensors)|/[\w.-]+\.pt)")
 _MAX_COUNT = 1_000_000  # samples, hertz, frames; beyond any front end
 _FILTER_TOLERANCE = 1e-5  # filters stored in a file were computed in float32 by other code
 
@@ -81,7 +82,7 @@ def _find(name: str) -> Path:
     if record is None and Path(name).exists():
         return Path(name)
     source = record.source if record else name
-    if not _HUB_ID.fullmatch(source) or Path(source).suffix == ".safetensors":
+    if not _HUB_ID.fullmatch(source):
         known = ", ".join(ENCODERS)
         raise CheckpointError(
             f"unknown encoder {name!r}: no file or folder has this path; the names are {known}"
@@ -107,7 +108,7 @@ def _download(source: str) -> Path:
         hub.hf_hub_download(repo_id, "preprocessor_config.json")
         try:
             hub.hf_hub_download(repo_id, "model.safetensors")
-        except errors.RemoteEntryNotFoundError:
+        except errors.EntryNotFoundError:
             hub.hf_hub_download(repo_id, "pytorch_model.bin")
     except (
         errors.HfHubHTTPError,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -73,6 +74,18 @@ _IGNORED_GLOBALS: list[Callable[..., object] | tuple[Callable[..., object], str]
 ]
 
 
+# What torch's restricted unpickler raises on bytes that are no pickle, or a broken one.
+_DAMAGE = (
+    pickle.UnpicklingError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    struct.error,
+)
+
+
 def open_torch_file(path: Path) -> TensorFile:
     """Open a file written by `torch.save`: a state dict, bare or under the key 'state_dict'.
 
@@ -87,7 +100,7 @@ def open_torch_file(path: Path) -> TensorFile:
     try:
         with torch.serialization.safe_globals(_IGNORED_GLOBALS):
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except (OSError, RuntimeError, EOFError, *_DAMAGE) as error:
         reason = str(error).splitlines()[0] if str(error) else "it ends early"
         raise CheckpointError(f"{path} cannot be read as PyTorch weights: {reason}") from error
     state = content.get("state_dict", content) if isinstance(content, dict) else None
