@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from loopsphere.errors import CheckpointError
@@ -150,7 +150,8 @@ def save_checkpoint(path: Path, network: HTSAT, mel_settings: Mapping[str, Any])
         "htsat_config": json.dumps(dataclasses.asdict(network.config)),
         "mel_config": json.dumps(dict(mel_settings)),
     }
-    save_file(state, path, metadata)
+    # safetensors' own writer would leave the file unreadable to other users.
+    path.write_bytes(save(state, metadata))
 
 
 def _read_bundled(path: Path, fusion: bool | None) -> Checkpoint:
