@@ -17,16 +17,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from loopsphere.embedding import embed as embed
     from loopsphere.model import Model as Model
     from loopsphere.model import load_model as load_model
-    from loopsphere.pipeline import embed as embed
     from loopsphere.pipeline import fit as fit
     from loopsphere.pipeline import scan as scan
     from loopsphere.pipeline import score as score
 
 _MODULES = {
     "Model": "loopsphere.model",
-    "embed": "loopsphere.pipeline",
+    "embed": "loopsphere.embedding",
     "fit": "loopsphere.pipeline",
     "load_model": "loopsphere.model",
     "scan": "loopsphere.pipeline",

@@ -6,8 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from loopsphere.embedding import Progress
 from loopsphere.outputs import write_results
-from loopsphere.pipeline import DEFAULT_ALPHA, Progress, scan
+from loopsphere.pipeline import DEFAULT_ALPHA, scan
 from loopsphere.synth import LabelledLoop, render_collection
 from loopsphere.types import ScoreResult
 

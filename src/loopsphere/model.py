@@ -31,6 +31,7 @@ _FIELDS: dict[str, type] = {
     "alpha": float,
     "seed": int,
     "versions": dict,
+    "notes": list,
     "detector_state": dict,
 }
 
@@ -84,6 +85,8 @@ class Model:
     seed : int
     versions : mapping of str to str
         Of the libraries at `fit`.
+    notes : tuple of str
+        What the reader must know of the fit, such as a network that learnt nothing.
     skipped : tuple of SkippedFile
         What `fit` could not use; not kept in the file.
     """
@@ -98,6 +101,7 @@ class Model:
     alpha: float
     seed: int
     versions: Mapping[str, str] = field(default_factory=library_versions)
+    notes: tuple[str, ...] = ()
     skipped: tuple[SkippedFile, ...] = ()
 
     @property
@@ -125,9 +129,10 @@ class Model:
             conformal_threshold(self.calibration_scores, alpha, self.calibration_groups),
         )
 
-    def note(self, alpha: float) -> str | None:
-        """Return what to tell the reader where the collection is too small for `alpha`, else None."""
-        return too_few_note(self.n_groups, alpha, "different loops")
+    def caveats(self, alpha: float) -> tuple[str, ...]:
+        """Return what the reader must know: poor fits, and a collection too small for `alpha`."""
+        too_few = too_few_note(self.n_groups, alpha, "different loops")
+        return (*self.notes, *([too_few] if too_few else []))
 
     def summary(self) -> dict[str, Any]:
         """Return what people ask about a model, ready for JSON."""
@@ -145,6 +150,7 @@ class Model:
             ),
             "seed": self.seed,
             "versions": dict(self.versions),
+            "notes": list(self.notes),
             "skipped": [asdict(file) for file in self.skipped],
         }
 
@@ -165,6 +171,7 @@ class Model:
             "alpha": self.alpha,
             "seed": self.seed,
             "versions": dict(self.versions),
+            "notes": list(self.notes),
             "detector_state": state,
         }
         tensors = {_DETECTOR + name: array for name, array in arrays.items()}
@@ -220,6 +227,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         alpha=header["alpha"],
         seed=header["seed"],
         versions=header["versions"],
+        notes=tuple(map(str, header["notes"])),
     )
 
 

@@ -1,131 +1,29 @@
-"""The verbs: files to embeddings, a learnt collection, scores. The only module that composes the parts."""
+"""The verbs `fit`, `score` and `scan`: embeddings to a learnt collection and to ranked loops."""
 
 from __future__ import annotations
 
 import os
-import sys
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import lru_cache
-from itertools import islice
+import warnings
 from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 import numpy.typing as npt
 
-from loopsphere.audio import find_loops, load_clip
 from loopsphere.calibrate import conformal_threshold, cross_conformal, too_few_note
-from loopsphere.detect import DEFAULT_DETECTOR, make_detector
+from loopsphere.detect import DEFAULT_DETECTOR, PoorFitWarning, make_detector
 from loopsphere.detect.registry import detector_spec
-from loopsphere.errors import (
-    AudioError,
-    CalibrationError,
-    FeatureError,
-    ModelFileError,
-    NothingUsableError,
-)
+from loopsphere.embedding import DEFAULT_ENCODER, Progress, Sources, cached_encoder, embed, silent
+from loopsphere.errors import CalibrationError, ModelFileError
 from loopsphere.model import Model, load_model
-from loopsphere.types import EmbedResult, Float32Array, LoopScore, ScoreResult, SkippedFile
+from loopsphere.types import EmbedResult, Float32Array, LoopScore, ScoreResult
 
 if TYPE_CHECKING:
-    from loopsphere.embed import Encoder
+    from loopsphere.detect import Detector
 
-DEFAULT_ENCODER = "bundled"
 DEFAULT_ALPHA = 0.05
 N_FOLDS = 5
 MIN_LOOPS = 5
 """Different loops that a collection needs before anything can be called normal."""
-_BATCH_SIZE = 32
-_N_READERS = 2
-
-Sources = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
-Progress = Callable[[str, int, int], None]
-"""Called as `progress(what, n_done, n_total)`."""
-
-
-def _silent(what: str, n_done: int, n_total: int) -> None:
-    """Report to nobody."""
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """One loop on its way to the network."""
-
-    path: str
-    duration_s: float
-    audio_hash: str
-    views: Float32Array
-
-
-def embed(
-    sources: Sources,
-    *,
-    encoder: str = DEFAULT_ENCODER,
-    device: str = "auto",
-    progress: Progress = _silent,
-    stdin: TextIO | None = None,
-) -> EmbedResult:
-    """Turn loops into embeddings.
-
-    Parameters
-    ----------
-    sources : path or iterable of paths
-        Files, folders, globs; '-' reads a list of paths from `stdin`.
-    encoder : str, default='bundled'
-        See `loopsphere.embed.load_encoder`.
-    device : str, default='auto'
-    progress : callable
-        Called as `progress(what, n_done, n_total)`.
-    stdin : text file or None
-        None is the process's own.
-
-    Returns
-    -------
-    result : EmbedResult
-        Loops in the order in which they were found; what could not be used, with the reason.
-
-    Raises
-    ------
-    NothingUsableError
-        No loop could be read.
-    CheckpointError
-        The encoder cannot be loaded.
-
-    References
-    ----------
-    arXiv 2505.23784, section 3.1.
-    """
-    paths, skipped = find_loops(_as_list(sources), stdin=stdin or sys.stdin)
-    if not paths:
-        raise NothingUsableError(_nothing_usable("no audio files found", skipped))
-    loaded = _load_encoder(encoder, device)
-    prepared: list[_Prepared] = []
-    rows: list[Float32Array] = []
-    stream = _prepare_all(paths, loaded, skipped)
-    n_done = 0
-    progress("reading loops", 0, len(paths))
-    while batch := list(islice(stream, _BATCH_SIZE)):
-        usable = [loop for loop in batch if loop is not None]
-        rows.extend(loaded.embed_views([loop.views for loop in usable]))
-        # The views are large; what is kept of a loop is its embedding.
-        prepared += [
-            _Prepared(loop.path, loop.duration_s, loop.audio_hash, loop.views[:0]) for loop in usable
-        ]
-        n_done += len(batch)
-        progress("reading loops", n_done, len(paths))
-    if not prepared:
-        raise NothingUsableError(_nothing_usable("none of the files can be used", skipped))
-    return EmbedResult(
-        encoder=loaded.name,
-        encoder_hash=loaded.hash,
-        paths=tuple(loop.path for loop in prepared),
-        durations_s=np.array([loop.duration_s for loop in prepared]),
-        audio_hashes=tuple(loop.audio_hash for loop in prepared),
-        embedding=np.stack(rows),
-        skipped=tuple(skipped),
-    )
 
 
 def fit(
@@ -136,7 +34,7 @@ def fit(
     alpha: float = DEFAULT_ALPHA,
     seed: int = 0,
     device: str = "auto",
-    progress: Progress = _silent,
+    progress: Progress = silent,
     stdin: TextIO | None = None,
 ) -> Model:
     """Learn what is normal in a collection.
@@ -181,15 +79,13 @@ def fit_embeddings(
     alpha: float = DEFAULT_ALPHA,
     seed: int = 0,
     device: str = "auto",
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> Model:
     """Learn what is normal from embeddings; see `fit`."""
     groups = _groups(embedded)
-    crossed = cross_conformal(
-        _FoldScorer(embedded.embedding, detector, seed, device, progress), groups, n_folds=N_FOLDS, seed=seed
-    )
-    fitted = make_detector(detector, random_state=seed, device=_torch_device(device))
-    fitted.fit(embedded.embedding)
+    learner = _Learner(embedded.embedding, detector, seed, device, progress, N_FOLDS + 1)
+    crossed = cross_conformal(learner.score_fold, groups, n_folds=N_FOLDS, seed=seed)
+    fitted = learner.fit(slice(None))
     return Model(
         encoder=embedded.encoder,
         encoder_hash=embedded.encoder_hash,
@@ -201,6 +97,7 @@ def fit_embeddings(
         alpha=alpha,
         seed=seed,
         skipped=embedded.skipped,
+        notes=learner.notes(),
     )
 
 
@@ -211,7 +108,7 @@ def score(
     alpha: float | None = None,
     encoder: str | None = None,
     device: str = "auto",
-    progress: Progress = _silent,
+    progress: Progress = silent,
     stdin: TextIO | None = None,
 ) -> ScoreResult:
     """Score new loops against a learnt collection.
@@ -241,7 +138,7 @@ def score(
     learnt = model if isinstance(model, Model) else load_model(model)
     rate = learnt.alpha if alpha is None else alpha
     _check(learnt.detector_name, rate)
-    loaded = _load_encoder(encoder or learnt.encoder, device)
+    loaded = cached_encoder(encoder or learnt.encoder, device)
     if loaded.hash != learnt.encoder_hash:
         raise ModelFileError(
             f"this model was made with encoder {learnt.encoder!r} ({learnt.encoder_hash[:12]}), but "
@@ -258,7 +155,7 @@ def score(
         detector=learnt.detector_name,
         alpha=rate,
         threshold=judged.threshold,
-        note=learnt.note(rate),
+        notes=learnt.caveats(rate),
     )
 
 
@@ -270,7 +167,7 @@ def scan(
     alpha: float = DEFAULT_ALPHA,
     seed: int = 0,
     device: str = "auto",
-    progress: Progress = _silent,
+    progress: Progress = silent,
     stdin: TextIO | None = None,
 ) -> ScoreResult:
     """Rank a collection's own loops by how odd they are, without labels.
@@ -306,13 +203,13 @@ def scan_embeddings(
     alpha: float = DEFAULT_ALPHA,
     seed: int = 0,
     device: str = "auto",
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> ScoreResult:
     """Rank embedded loops by how odd they are; see `scan`."""
     groups = _groups(embedded)
-    crossed = cross_conformal(
-        _FoldScorer(embedded.embedding, detector, seed, device, progress), groups, n_folds=N_FOLDS, seed=seed
-    )
+    learner = _Learner(embedded.embedding, detector, seed, device, progress, N_FOLDS)
+    crossed = cross_conformal(learner.score_fold, groups, n_folds=N_FOLDS, seed=seed)
+    too_few = too_few_note(crossed.n_groups - 1, alpha, "other loops")
     odd_scores = crossed.scores[crossed.p_values <= alpha]
     threshold = (
         float(odd_scores.min()) if len(odd_scores) else conformal_threshold(crossed.scores, alpha, groups)
@@ -324,34 +221,53 @@ def scan_embeddings(
         detector=detector,
         alpha=alpha,
         threshold=threshold,
-        note=too_few_note(crossed.n_groups - 1, alpha, "other loops"),
+        notes=(*learner.notes(), *([too_few] if too_few else [])),
     )
 
 
-class _FoldScorer:
-    """Fit on some loops, score others: what `cross_conformal` calls once a fold."""
+class _Learner:
+    """Fit detectors on parts of a collection, count the fits, and keep what they warned of."""
 
     def __init__(
-        self, embedding: Float32Array, detector: str, seed: int, device: str, progress: Progress
+        self, embedding: Float32Array, detector: str, seed: int, device: str, progress: Progress, n_fits: int
     ) -> None:
         self._embedding = embedding
         self._detector = detector
         self._seed = seed
-        self._device = _torch_device(device)
+        # Networks of this size train faster on the CPU unless a device is asked for.
+        self._device = "cpu" if device == "auto" else device
         self._progress = progress
+        self._n_fits = n_fits
         self._n_done = 0
-        progress("learning", 0, N_FOLDS)
+        self._warnings: list[str] = []
+        progress("learning", 0, n_fits)
 
-    def __call__(self, train: npt.NDArray[np.int64], test: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    def fit(self, rows: npt.NDArray[np.int64] | slice) -> Detector:
+        """Return a detector fitted on some rows."""
         fitted = make_detector(self._detector, random_state=self._seed, device=self._device)
-        fitted.fit(self._embedding[train])
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            fitted.fit(self._embedding[rows])
+        for warning in caught:
+            if issubclass(warning.category, PoorFitWarning):
+                self._warnings.append(str(warning.message))
+            else:
+                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
         self._n_done += 1
-        self._progress("learning", self._n_done, N_FOLDS)
-        return -fitted.score_samples(self._embedding[test])
+        self._progress("learning", self._n_done, self._n_fits)
+        return fitted
 
+    def score_fold(
+        self, train: npt.NDArray[np.int64], test: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float64]:
+        """Return the anomaly scores of `test` by a detector that saw only `train`."""
+        return -self.fit(train).score_samples(self._embedding[test])
 
-def _as_list(sources: Sources) -> list[str | os.PathLike[str]]:
-    return [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+    def notes(self) -> tuple[str, ...]:
+        """Return what the reader must know of the fits, in one sentence."""
+        if not self._warnings:
+            return ()
+        return (f"in {len(self._warnings)} of {self._n_done} fits, {self._warnings[0]}",)
 
 
 def _check(detector: str, alpha: float) -> None:
@@ -359,46 +275,6 @@ def _check(detector: str, alpha: float) -> None:
     detector_spec(detector)
     if not 0.0 < alpha < 1.0:
         raise CalibrationError(f"alpha is a false-alarm rate between 0 and 1, not {alpha}")
-
-
-@lru_cache(maxsize=2)
-def _load_encoder(name: str, device: str) -> Encoder:
-    from loopsphere.embed import load_encoder
-
-    return load_encoder(name, device=device)
-
-
-def _torch_device(device: str) -> str:
-    """Networks of this size train faster on the CPU unless a device is asked for."""
-    return "cpu" if device == "auto" else device
-
-
-def _prepare_all(
-    paths: list[str], encoder: Encoder, skipped: list[SkippedFile]
-) -> Iterator[_Prepared | None]:
-    """Decode ahead of the network, a bounded number of files; None for a file that was skipped."""
-
-    def prepare(path: str) -> _Prepared:
-        clip = load_clip(path, encoder.mel.sample_rate)
-        return _Prepared(path, clip.duration_s, clip.audio_hash, encoder.views(clip.waveform))
-
-    waiting: deque[tuple[str, Future[_Prepared]]] = deque()
-    remaining = iter(paths)
-    with ThreadPoolExecutor(_N_READERS) as readers:
-        try:
-            for path in islice(remaining, 2 * _BATCH_SIZE):
-                waiting.append((path, readers.submit(prepare, path)))
-            while waiting:
-                path, future = waiting.popleft()
-                for following in islice(remaining, 1):
-                    waiting.append((following, readers.submit(prepare, following)))
-                try:
-                    yield future.result()
-                except (AudioError, FeatureError) as error:
-                    skipped.append(SkippedFile(path, str(error)))
-                    yield None
-        finally:
-            readers.shutdown(wait=False, cancel_futures=True)
 
 
 def _groups(embedded: EmbedResult) -> npt.NDArray[np.int64]:
@@ -412,12 +288,6 @@ def _groups(embedded: EmbedResult) -> npt.NDArray[np.int64]:
     return groups.reshape(-1).astype(np.int64)
 
 
-def _nothing_usable(what: str, skipped: list[SkippedFile]) -> str:
-    reasons = [f"{file.path}: {file.reason}" for file in skipped[:3]]
-    more = [f"and {len(skipped) - 3} more"] if len(skipped) > 3 else []
-    return "; ".join([what, *reasons, *more])
-
-
 def _result(
     embedded: EmbedResult,
     scores: npt.NDArray[np.float64],
@@ -426,7 +296,7 @@ def _result(
     detector: str,
     alpha: float,
     threshold: float,
-    note: str | None,
+    notes: tuple[str, ...],
 ) -> ScoreResult:
     order = np.argsort(-scores, kind="stable")
     loops = tuple(
@@ -446,5 +316,5 @@ def _result(
         threshold=threshold,
         loops=loops,
         skipped=embedded.skipped,
-        notes=(note,) if note else (),
+        notes=notes,
     )

@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 import torch
 
-from loopsphere.embed import load_encoder
+from loopsphere.encoders import load_encoder
 from loopsphere.errors import CheckpointError
 from random_networks import randomise
 

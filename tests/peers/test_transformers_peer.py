@@ -18,7 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from loopsphere.embed import load_encoder
+from loopsphere.encoders import load_encoder
 from loopsphere.errors import CheckpointError
 from loopsphere.features.config import BUNDLED, CLAP_FUSED, CLAP_UNFUSED, MelConfig
 from loopsphere.features.fusion import fuse_mel

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from loopsphere.embed import Encoder, load_encoder
+from loopsphere.encoders import Encoder, load_encoder
 from random_networks import SMALL_MEL, save_small_checkpoint
 
 TOLERANCE = 1e-5  # on L2-normalised embeddings

@@ -14,7 +14,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from loopsphere.embed import load_encoder
+from loopsphere.encoders import load_encoder
 from loopsphere.errors import CheckpointError
 from loopsphere.models.checkpoints import read_checkpoint, save_checkpoint
 from loopsphere.models.htsat import HTSAT, HTSAT_BASE, HTSAT_TINY

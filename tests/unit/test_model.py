@@ -64,9 +64,9 @@ def test_odd_is_a_score_at_or_above_the_threshold():
 
 def test_too_small_a_collection_says_so():
     model = _model(n_loops=10)  # five groups
-    assert "16.7 %" in model.note(0.05)
+    assert "16.7 %" in model.caveats(0.05)[0]
     assert model.judge(np.full((1, 12), 99, np.float32), 0.05).threshold == np.inf
-    assert model.note(0.2) is None
+    assert model.caveats(0.2) == ()
 
 
 def test_missing_file(tmp_path):

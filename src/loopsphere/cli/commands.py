@@ -103,7 +103,7 @@ def fit(
     report = console(stderr=is_stdout(json))
     n_loops = len(model.calibration_scores)
     report.print(f"learnt {n_loops} loops ({detector} on {model.encoder}); wrote {output}", markup=False)
-    if note := model.note(alpha):
+    for note in model.caveats(alpha):
         report.print(f"Note: {note}.", markup=False)
     print_skipped(report, model.skipped)
     emit_json(json, model.summary())
@@ -152,13 +152,13 @@ def embed(
     strict: options.Strict = False,
 ) -> None:
     """Write the embeddings of loops, to use elsewhere."""
-    from loopsphere import pipeline
+    from loopsphere import embedding
     from loopsphere.cli.tables import print_skipped
     from loopsphere.outputs import check_embeddings_path, write_embeddings
 
     check_embeddings_path(output)
     with progress_bar() as progress:
-        result = pipeline.embed(sources, encoder=encoder, device=device, progress=progress)
+        result = embedding.embed(sources, encoder=encoder, device=device, progress=progress)
     write_embeddings(output, result)
     report = console(stderr=is_stdout(json))
     n_loops, dim = result.embedding.shape
@@ -197,7 +197,7 @@ def encoders(json: options.Json = None) -> None:
 
     from rich.table import Table
 
-    from loopsphere.embed.registry import ENCODERS
+    from loopsphere.encoders.registry import ENCODERS
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("name", "dimensions", "fusion", "licence", "download", "what it is"):

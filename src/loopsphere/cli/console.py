@@ -17,7 +17,7 @@ from loopsphere.errors import CalibrationError, LoopsphereError, NothingUsableEr
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from loopsphere.pipeline import Progress
+    from loopsphere.embedding import Progress
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from loopsphere.embed.base import Encoder
-from loopsphere.embed.registry import ENCODERS
+from loopsphere.encoders.base import Encoder
+from loopsphere.encoders.registry import ENCODERS
 from loopsphere.errors import CheckpointError, MissingExtraError
 from loopsphere.features.config import MelConfig
 from loopsphere.features.mel import mel_filters
@@ -57,7 +57,7 @@ def load_encoder(
         A download is needed and `huggingface_hub` is not installed.
     """
     # torch takes a second to import; naming the encoders must not.
-    from loopsphere.embed.torch_runtime import TorchRuntime
+    from loopsphere.encoders.torch_runtime import TorchRuntime
     from loopsphere.models.checkpoints import read_checkpoint
 
     name = str(name_or_path)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-import loopsphere.embed.loading
-from loopsphere.embed import ENCODERS, Encoder, load_encoder
+import loopsphere.encoders.loading
+from loopsphere.encoders import ENCODERS, Encoder, load_encoder
 from loopsphere.errors import CheckpointError, FeatureError, LoopsphereError, MissingExtraError
 from loopsphere.features.fusion import fuse_mel
 from loopsphere.features.mel import log_mel
@@ -154,13 +154,13 @@ def test_a_device_that_is_not_there_is_refused(path: Path, device: str) -> None:
 def test_a_bundled_checkpoint_that_is_missing_is_said_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loopsphere.embed.loading, "BUNDLED_FILE", tmp_path / "htsat-loops.safetensors")
+    monkeypatch.setattr(loopsphere.encoders.loading, "BUNDLED_FILE", tmp_path / "htsat-loops.safetensors")
     with pytest.raises(CheckpointError, match="bundled checkpoint is missing from this installation"):
         load_encoder()
 
 
 def test_the_bundled_encoder_is_as_recorded() -> None:
-    if not loopsphere.embed.loading.BUNDLED_FILE.exists():
+    if not loopsphere.encoders.loading.BUNDLED_FILE.exists():
         pytest.skip("no checkpoint is bundled yet")
     encoder, record = load_encoder(device="cpu"), ENCODERS["bundled"]
     assert (encoder.name, encoder.embedding_dim, encoder.config.fusion) == (
@@ -207,7 +207,7 @@ def test_a_missing_hub_client_is_named_with_its_command(monkeypatch: pytest.Monk
 
 
 def test_naming_the_encoders_does_not_import_torch() -> None:
-    code = "import sys, loopsphere.embed; sys.exit('torch' in sys.modules)"
+    code = "import sys, loopsphere.encoders; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -23,7 +23,7 @@ BATCH_SIZE = 32
 
 
 class Runtime(Protocol):
-    """Something that runs an HTS-AT; see `loopsphere.embed.torch_runtime.TorchRuntime`."""
+    """Something that runs an HTS-AT; see `loopsphere.encoders.torch_runtime.TorchRuntime`."""
 
     @property
     def device(self) -> Any:
@@ -37,7 +37,7 @@ class Runtime(Protocol):
 
 @dataclass(frozen=True)
 class Encoder:
-    """A trained encoder with its front end; made by `loopsphere.embed.load_encoder`.
+    """A trained encoder with its front end; made by `loopsphere.encoders.load_encoder`.
 
     The same clip has the same embedding alone, in any batch, in any order and on every run: crops
     are fixed, nothing is drawn at random, and whether a clip is long depends on this clip alone.
