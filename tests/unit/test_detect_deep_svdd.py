@@ -1,0 +1,135 @@
+"""Training trains: weights move, losses fall, the untrained network loses, failures are said."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from loopsphere.detect import DeepSAD, DeepSVDD, PoorFitWarning
+from loopsphere.detect.autoencoders import Autoencoder, Perceptron, flat_layers
+
+
+def curved(n_loops, seed):
+    """Loops on a curved surface: twelve features bend with three hidden ones, plus a little noise."""
+    shape = np.random.default_rng(100)
+    bend, twist = shape.normal(size=(3, 24)), shape.normal(size=(3, 40))
+    rng = np.random.default_rng(seed)
+    hidden = rng.normal(size=(n_loops, 3))
+    return np.hstack([3.0 * hidden @ twist, np.sin(2.0 * hidden @ bend)]) + 0.05 * rng.normal(
+        size=(n_loops, 64)
+    )
+
+
+def planted(n_odd, seed):
+    """Loops off the surface: the bent features come from another loop than the leading ones."""
+    X = curved(n_odd, seed)
+    X[:, 40:] = np.roll(X[:, 40:], 1, axis=0)
+    return X
+
+
+def auroc(detector, n=200):
+    scores = -detector.score_samples(np.vstack([curved(n, 1), planted(n, 2)]))
+    return roc_auc_score(np.repeat([0, 1], n), scores)
+
+
+@pytest.mark.parametrize("network", ["residual", "autoencoder"])
+@pytest.mark.parametrize("objective", ["one-class", "soft-boundary"])
+def test_training_beats_the_untrained_network_on_planted_anomalies(network, objective):
+    X = curved(400, 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PoorFitWarning)
+        trained = DeepSVDD(network=network, objective=objective, random_state=0).fit(X)
+    untrained = DeepSVDD(network=network, objective=objective, random_state=0, max_epochs=0).fit(X)
+    assert not np.array_equal(trained.weights_, untrained.weights_)
+    assert all(curve[0] > min(curve) for curve in trained.loss_curve_)
+    assert trained.contrast_ < untrained.contrast_
+    assert auroc(trained) > auroc(untrained) + 0.02
+    scores = trained.score_samples(X)
+    assert scores.std() > 0.01 * abs(scores.mean())
+
+
+def test_the_paper_preset_trains_the_papers_network():
+    X = curved(150, 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PoorFitWarning)
+        fits = [
+            DeepSVDD(preset="paper", network=n, max_epochs=5, random_state=0).fit(X)
+            for n in ("residual", "autoencoder")
+        ]
+    for fitted in fits:
+        assert fitted.widths_.tolist() == [64, 512, 256, 128, 64, 32]
+        assert fitted.center_.shape == (1, 32)
+        assert (np.abs(fitted.center_) >= 0.1 - 1e-6).all()  # the guard of Ruff et al., section 3.3
+        assert fitted.squared_radii_.tolist() == [[1.0]]
+    assert not np.array_equal(fits[0].weights_, fits[1].weights_)
+
+
+def test_scores_are_those_of_the_trained_torch_network():
+    generator = torch.Generator().manual_seed(0)
+    network = Perceptron([20, 16, 8, 4], generator, batch_norm=True, dropout=0.2)
+    X = torch.randn(50, 20, generator=generator)
+    for _ in range(5):
+        network(X)  # moves the running statistics
+    network.eval()
+    weights, biases = flat_layers(network)
+    hidden, at, bias_at = X.double().numpy(), 0, 0
+    for layer, (n_in, n_out) in enumerate([(20, 16), (16, 8), (8, 4)]):
+        weight = weights[at : at + n_in * n_out].reshape(n_out, n_in)
+        hidden = hidden @ weight.T + biases[bias_at : bias_at + n_out]
+        if layer < 2:
+            hidden = np.where(hidden > 0, hidden, np.expm1(hidden))
+        at, bias_at = at + n_in * n_out, bias_at + n_out
+    assert hidden == pytest.approx(network(X).detach().numpy(), abs=1e-5)
+
+
+def test_skips_add_the_encoders_layers_to_their_mirrors():
+    X = torch.randn(6, 12, generator=torch.Generator().manual_seed(1))
+    plain, skipping = (
+        Autoencoder([12, 8, 4], torch.Generator().manual_seed(0), skips=skips) for skips in (False, True)
+    )
+    hidden, code = skipping.encoder.activations(X)
+    expected = skipping.decoder.layer(1, skipping.decoder.layer(0, code) + hidden)
+    assert torch.allclose(skipping(X), expected)
+    assert not torch.allclose(plain(X), expected)
+
+
+def test_a_fit_that_learns_nothing_says_so():
+    noise = np.random.default_rng(0).normal(size=(60, 30))  # nothing predicts anything
+    with pytest.warns(PoorFitWarning, match="does not beat its own untrained network"):
+        DeepSVDD(random_state=0).fit(noise)
+
+
+def test_the_untrained_network_that_was_asked_for_is_no_poor_fit():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted = DeepSVDD(max_epochs=0, random_state=0).fit(np.random.default_rng(0).normal(size=(40, 10)))
+    assert fitted.contrast_ == fitted.untrained_contrast_
+    assert fitted.loss_curve_ == [[]]
+
+
+def test_dense_and_wide_clusters_are_measured_in_their_own_radii():
+    """A loop just outside a dense cluster is odder than one inside a wide cluster at the same distance."""
+    rng = np.random.default_rng(0)
+    dense = np.r_[[5.0, 5.0, 0, 0, 0, 0]] + 0.02 * rng.normal(size=(60, 6))
+    wide = np.r_[[-5.0, 5.0, 0, 0, 0, 0]] + 0.8 * rng.normal(size=(60, 6))
+    detector = DeepSVDD(max_epochs=0, random_state=0).fit(np.vstack([dense, wide]))
+    beside_dense, inside_wide = detector.score_samples(
+        np.array([[5.0, 5.0, 0.8, 0, 0, 0], [-5.0, 5.0, 0.8, 0, 0, 0]])
+    )
+    assert beside_dense < inside_wide
+
+
+def test_deep_sad_learns_from_a_few_named_odd_loops():
+    """Oddness that only labels can tell: a region inside the collection that someone calls odd."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 8)) @ rng.normal(size=(8, 40))
+    direction = X[:, :5].sum(axis=1)
+    is_odd = direction > np.quantile(direction, 0.8)
+    y = np.zeros(400)
+    y[np.flatnonzero(is_odd)[:20]] = -1
+    unlabelled, test = X[y == 0], is_odd[y == 0]
+    aware = roc_auc_score(test, -DeepSAD(random_state=0).fit(X, y).score_samples(unlabelled))
+    unaware = roc_auc_score(test, -DeepSVDD(random_state=0).fit(X).score_samples(unlabelled))
+    assert aware > unaware + 0.05
