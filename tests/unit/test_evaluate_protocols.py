@@ -1,4 +1,5 @@
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -183,6 +184,20 @@ def test_trials_with_a_gap_are_refused(three_folders):
         summarise(trials[1:])
     with pytest.raises(ValueError, match="nothing was not run; there are: noise, distance"):
         compare_with(trials, "nothing")
+
+
+def test_warnings_of_a_fit_are_kept_not_shown(three_folders, recwarn):
+    class Warner(DistanceToMean):
+        def fit(self, X, y=None):
+            warnings.warn(f"{len(X)} loops are too few", stacklevel=2)
+            return super().fit(X)
+
+    embedding, folders = three_folders
+    (task, *_) = one_normal_folder(embedding, folders, seeds=[0])
+    (trial,) = run_tasks(embedding, [task], {"warner": lambda seed: Warner()}, dataset="x")
+    assert trial.fit.warnings == (f"{task.train.size} loops are too few",)
+    assert trial.fit.seconds > 0
+    assert not recwarn.list
 
 
 class SklearnPCA:

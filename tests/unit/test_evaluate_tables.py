@@ -14,7 +14,7 @@ from loopsphere.evaluate.figures import (
 from loopsphere.evaluate.intervals import Interval
 from loopsphere.evaluate.metrics import ranking_metrics, separation_metrics
 from loopsphere.evaluate.planted import MAGNITUDES
-from loopsphere.evaluate.protocols import PLANTED, Trial
+from loopsphere.evaluate.protocols import PLANTED, Fit, Trial
 from loopsphere.evaluate.summary import METRICS, by_task, compare_with, summarise
 from loopsphere.evaluate.tables import (
     comparison_table,
@@ -34,7 +34,9 @@ def make_trial(detector, name, seed, shift, offset=0.0):
     threshold = float(np.quantile(train, 0.95))
     is_odd, scores = np.repeat([0, 1], [20, 15]), np.r_[normal, odd]
     metrics = ranking_metrics(is_odd, scores) | separation_metrics(is_odd, scores, threshold=threshold)
-    return Trial("made up", PLANTED, name, detector, seed, metrics, train, normal, odd, threshold, 0.1)
+    return Trial(
+        "made up", PLANTED, name, detector, seed, metrics, train, normal, odd, threshold, Fit(0.1, ())
+    )
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from loopsphere.errors import MissingExtraError
 from loopsphere.evaluate.planted import by_magnitude
 from loopsphere.evaluate.protocols import Trial
 from loopsphere.evaluate.summary import summarise
+from loopsphere.files import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -239,7 +240,8 @@ def _panels(n_rows: int, n_columns: int, *, width: float, height: float) -> tupl
 
 def _save(figure: Figure, path: Path) -> None:
     # Without the version of matplotlib in the file, equal figures are equal bytes wherever they are drawn.
-    figure.savefig(path, dpi=_DPI, format="png", metadata={"Software": None})
+    with whole_file(path) as file:
+        figure.savefig(file, dpi=_DPI, format="png", metadata={"Software": None})
 
 
 def _detectors(trials: Sequence[Trial]) -> list[str]:

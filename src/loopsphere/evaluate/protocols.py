@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -58,6 +59,22 @@ class Task:
     odd: Mapping[str, IntArray]
 
 
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """How one detector learnt one task; shared by the trials on the task's odd sets.
+
+    Attributes
+    ----------
+    seconds : float
+        That `fit` took; differs from run to run.
+    warnings : tuple of str
+        What the detector warned of while it learnt.
+    """
+
+    seconds: float
+    warnings: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Trial:
     """How one detector answered one task on one set of odd loops.
@@ -73,8 +90,7 @@ class Trial:
         Anomaly scores, higher is odder.
     threshold : float
         95 % quantile of `train_scores`.
-    fit_s : float
-        Seconds that `fit` took; differs from run to run.
+    fit : Fit
     """
 
     dataset: str
@@ -87,7 +103,7 @@ class Trial:
     normal_scores: FloatArray
     odd_scores: FloatArray
     threshold: float
-    fit_s: float
+    fit: Fit
 
 
 def one_normal_folder(
@@ -268,10 +284,12 @@ def run_tasks(
 def _run_detector(
     embedding: Embedding, task: Task, dataset: str, name: str, make: DetectorFactory
 ) -> list[Trial]:
-    started = perf_counter()
     detector = make(task.seed)
-    detector.fit(embedding[task.train])
-    fit_s = perf_counter() - started
+    started = perf_counter()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        detector.fit(embedding[task.train])
+    fit = Fit(perf_counter() - started, tuple(str(warning.message) for warning in caught))
 
     def anomaly_scores(rows: IntArray) -> FloatArray:
         return -np.asarray(detector.score_samples(embedding[rows]), dtype=np.float64)
@@ -299,7 +317,7 @@ def _run_detector(
                 normal_scores,
                 odd_scores,
                 threshold,
-                fit_s,
+                fit,
             )
         )
     return trials

@@ -12,6 +12,7 @@ from loopsphere.evaluate.false_alarms import FalseAlarms
 from loopsphere.evaluate.intervals import Interval, PairedComparison
 from loopsphere.evaluate.protocols import Trial
 from loopsphere.evaluate.summary import METRICS, Summary
+from loopsphere.files import whole_file
 
 MISSING = "–"
 _TITLES = {
@@ -40,7 +41,8 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Cell]])
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows([repr(float(cell)) if isinstance(cell, float) else cell for cell in row] for row in rows)
-    path.write_text(text.getvalue(), encoding="utf-8")
+    with whole_file(path) as file:
+        file.write(text.getvalue().encode())
 
 
 def write_trials(path: Path, trials: Iterable[Trial]) -> None:
@@ -59,6 +61,30 @@ def write_trials(path: Path, trials: Iterable[Trial]) -> None:
             *(trial.metrics[metric] for metric in METRICS),
         ]
         for trial in trials
+    ]
+    write_csv(path, header, rows)
+
+
+def write_false_alarms(path: Path, by_dataset: Mapping[str, Sequence[FalseAlarms]]) -> None:
+    """Write one CSV row per data set, calibrator, size and alpha; shares, not per cent."""
+    header = ["dataset", "calibrator", "n_learnt", "alpha", "per_loop", "per_loop_low", "per_loop_high"]
+    header += ["per_loop_sd", "pack_share", "per_loop_in_pack", "n_splits"]
+    rows: list[list[Cell]] = [
+        [
+            dataset,
+            result.calibrator,
+            result.n_learnt,
+            result.alpha,
+            result.per_loop.mean,
+            result.per_loop.low,
+            result.per_loop.high,
+            result.per_loop_sd,
+            result.pack_share.mean,
+            result.per_loop_in_pack,
+            result.per_loop.n,
+        ]
+        for dataset, results in by_dataset.items()
+        for result in results
     ]
     write_csv(path, header, rows)
 
@@ -132,6 +158,7 @@ def false_alarm_table(results: Iterable[FalseAlarms]) -> str:
         "flagged per loop",
         "SD over splits",
         "BH: packs with any",
+        "BH: loops",
     ]
     return markdown_table(header, rows)
 
