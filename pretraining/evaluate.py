@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from loopsphere.embed import load_encoder
-from loopsphere.embed.base import Encoder
-from loopsphere.embed.torch_runtime import TorchRuntime
+from loopsphere.encoders import load_encoder
+from loopsphere.encoders.base import Encoder
+from loopsphere.encoders.torch_runtime import TorchRuntime
 from loopsphere.evaluate.intervals import mean_interval
 from loopsphere.features.config import BUNDLED
 from loopsphere.features.fusion import fuse_mel
@@ -44,6 +44,7 @@ FAMILIES = tuple(INSTRUMENT_CLASSES.values())
 DI_GUITARS = "tone-3000/neural-amp-modeler-wasm"
 _BATCH = 32
 _N_FOR_STATISTICS = 256
+_LOOPS_A_FILE = 128
 
 
 def random_encoder(trained: Encoder, seed: int, mels: Sequence[Mel]) -> Encoder:
@@ -91,18 +92,17 @@ class Bench:
     def feature_sets(self, material: RealLoops | RenderedLoops) -> list[FeatureSet]:
         """Return the columns of the report, the encoder's first."""
         indices = range(len(material))
+        key = material.key(indices)
         if isinstance(material, RealLoops):
-            path = self.cache / f"{material.key}-mels.npz"
-            mels: Sequence[Mel] = kept_mels(path, lambda: map(material.mel, indices))
+            mels: Sequence[Mel] = kept_mels(
+                self.cache / f"{key}-mels.npz", lambda: map(material.mel, indices)
+            )
         else:
             mels = [material.mel(index) for index in indices]
-        audio = kept_matrix(
-            self.cache / f"{material.key}-audio-features.npy",
-            lambda: (_audio_features(material.waveform(index)) for index in indices),
-        )
-        own, *randoms = (
-            self.embedding(encoder, material.key, mels) for encoder in (self.encoder, *self.randoms)
-        )
+        own, *randoms = (self.embedding(encoder, key, mels) for encoder in (self.encoder, *self.randoms))
+        # A part at a time: librosa is slow, and a run that is stopped should not lose an hour of it.
+        parts = [indices[start : start + _LOOPS_A_FILE] for start in range(0, len(indices), _LOOPS_A_FILE)]
+        audio = np.concatenate([self._audio_features(material, part) for part in parts])
         return [
             FeatureSet("encoder", (own,)),
             FeatureSet("random weights", tuple(randoms)),
@@ -110,6 +110,10 @@ class Bench:
             FeatureSet("log-mel mean, std", (np.stack([log_mel_statistics(mel) for mel in mels]),)),
             FeatureSet("PyOD for_audio", (audio[:, 73:],), pyod_for_audio),
         ]
+
+    def _audio_features(self, material: RealLoops | RenderedLoops, indices: range) -> Matrix:
+        path = self.cache / f"{material.key(indices)}-audio-features.npy"
+        return kept_matrix(path, lambda: (_audio_features(material.waveform(index)) for index in indices))
 
 
 def _audio_features(waveform: np.ndarray) -> np.ndarray:
@@ -234,7 +238,7 @@ def stability_table(bench: Bench) -> dict[str, Any]:
     }
     table: dict[str, Any] = {"n_loops": len(musical)}
     for part, (names, make) in parts.items():
-        key = f"{real.key}-{part}"
+        key = f"{real.key(range(len(real)))}-{part}"
         mels = kept_mels(bench.cache / f"{key}-mels.npz", make)
         table[part] = {name: {} for name in names}
         for column, encoder in (("encoder", bench.encoder), ("random weights", bench.randoms[0])):

@@ -60,10 +60,13 @@ class RealLoops:
         self.labels = [INSTRUMENT_CLASSES.get(row["class"], row["class"]) for row in self.rows]
         self.groups = [row["group"] for row in self.rows]
         self.sources = [row["source_repo"] for row in self.rows]
-        self.key = f"real-{_digest(row['path'] for row in self.rows)}"
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def key(self, indices: range) -> str:
+        """Name some of the loops, for the files that are kept of them."""
+        return f"real-{_digest(self.rows[index]['path'].encode() for index in indices)}"
 
     def waveform(self, index: int) -> Waveform:
         """Decode a loop, at the encoder's rate."""
@@ -101,12 +104,17 @@ class RenderedLoops:
         del self.rows[n_loops:]
         self.labels = [row["family"] for row in self.rows]
         self.sources = [origin(row["source"]) for row in self.rows]
-        last = self.rows[-1]["seed"][1]
-        pool = hashlib.sha256(b"".join(self._mels[shard].tobytes() for shard in range(last + 1))).hexdigest()
-        self.key = f"rendered-{len(self.rows)}-{pool[:12]}"
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def key(self, indices: range) -> str:
+        """Name some of the loops, for the files that are kept of them."""
+        return f"rendered-{_digest(self._bytes(index).tobytes() for index in indices)}"
+
+    def _bytes(self, index: int) -> npt.NDArray[np.uint8]:
+        row = self.rows[index]
+        return self._mels[row["seed"][1]][row["start"] : row["stop"]]
 
     @cached_property
     def _studio(self) -> Studio:
@@ -127,12 +135,14 @@ class RenderedLoops:
 
     def mel(self, index: int) -> Mel:
         """Return a loop's log-mel from the pool."""
-        row = self.rows[index]
-        return to_db(self._mels[row["seed"][1]][row["start"] : row["stop"]])
+        return to_db(self._bytes(index))
 
 
-def _digest(texts: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
+def _digest(parts: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()[:12]
 
 
 def kept_matrix(path: Path, make: Callable[[], Iterable[npt.NDArray[np.floating]]]) -> Matrix:
