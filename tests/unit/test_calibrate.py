@@ -114,15 +114,15 @@ def _distance_from_mean(X):
 
 @pytest.mark.parametrize("alpha", [0.05, 0.1])
 def test_realised_false_alarm_rate_on_fresh_loops_is_alpha(alpha):
-    """Calibrate on out-of-fold scores, test fresh loops against the model of all loops: 400 collections."""
+    """Calibrate on out-of-fold scores, test fresh loops against the model of all loops: 200 collections."""
     rng = np.random.default_rng(7)
     rates = []
-    for repeat in range(400):
+    for repeat in range(200):
         X, fresh = rng.normal(size=(200, 4)), rng.normal(size=(50, 4))
         result = cross_conformal(_distance_from_mean(X), np.arange(200), seed=repeat)
         p = conformal_p_values(np.sum((fresh - X.mean(axis=0)) ** 2, axis=1), result.scores)
         rates.append(np.mean(p <= alpha))
-    # The standard error is about 0.0012 at alpha 0.05.
+    # The standard error is below 0.0025.
     assert abs(np.mean(rates) - alpha) < 0.01
 
 
@@ -130,7 +130,7 @@ def test_groups_keep_the_rate_where_plain_ranks_break_it():
     """Packs of very different size and nature: one large pack must not speak for all."""
     rng = np.random.default_rng(8)
     plain, grouped = [], []
-    for _ in range(1500):
+    for _ in range(600):
         sizes = np.r_[[200], np.full(24, 2)]
         groups = np.repeat(np.arange(25), sizes)
         level = rng.normal(size=26)

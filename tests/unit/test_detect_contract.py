@@ -138,9 +138,9 @@ def test_values_that_are_not_finite_are_refused(name, bad):
     X = loops()
     broken = X.copy()
     broken[3, 4] = bad
-    with pytest.raises(ValueError, match="contains (NaN|infinity)"):
+    with pytest.raises(ValueError, match=r"contains (NaN|infinity)"):
         quick(name).fit(broken)
-    with pytest.raises(ValueError, match="contains (NaN|infinity)"):
+    with pytest.raises(ValueError, match=r"contains (NaN|infinity)"):
         quick(name).fit(X).score_samples(broken)
 
 

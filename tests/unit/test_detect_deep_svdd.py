@@ -12,14 +12,13 @@ from loopsphere.detect.autoencoders import Autoencoder, Perceptron, flat_layers
 
 
 def curved(n_loops, seed):
-    """Loops on a curved surface: twelve features bend with three hidden ones, plus a little noise."""
+    """Loops on a curved surface: 24 features bend with three hidden ones, 40 follow them straight."""
     shape = np.random.default_rng(100)
-    bend, twist = shape.normal(size=(3, 24)), shape.normal(size=(3, 40))
+    bend, straight = shape.normal(size=(3, 24)), shape.normal(size=(3, 40))
     rng = np.random.default_rng(seed)
     hidden = rng.normal(size=(n_loops, 3))
-    return np.hstack([3.0 * hidden @ twist, np.sin(2.0 * hidden @ bend)]) + 0.05 * rng.normal(
-        size=(n_loops, 64)
-    )
+    features = np.hstack([hidden @ straight, np.cos(hidden @ bend / 2)])
+    return features + 0.05 * rng.normal(size=(n_loops, 64))
 
 
 def planted(n_odd, seed):
@@ -34,9 +33,16 @@ def auroc(detector, n=200):
     return roc_auc_score(np.repeat([0, 1], n), scores)
 
 
-@pytest.mark.parametrize("network", ["residual", "autoencoder"])
-@pytest.mark.parametrize("objective", ["one-class", "soft-boundary"])
-def test_training_beats_the_untrained_network_on_planted_anomalies(network, objective):
+@pytest.mark.parametrize(
+    ("network", "objective", "margin"),
+    [
+        ("residual", "one-class", 0.1),
+        ("residual", "soft-boundary", 0.01),
+        ("autoencoder", "one-class", 0.3),
+        ("autoencoder", "soft-boundary", 0.2),
+    ],
+)
+def test_training_beats_the_untrained_network_on_planted_anomalies(network, objective, margin):
     X = curved(400, 0)
     with warnings.catch_warnings():
         warnings.simplefilter("error", PoorFitWarning)
@@ -45,7 +51,7 @@ def test_training_beats_the_untrained_network_on_planted_anomalies(network, obje
     assert not np.array_equal(trained.weights_, untrained.weights_)
     assert all(curve[0] > min(curve) for curve in trained.loss_curve_)
     assert trained.contrast_ < untrained.contrast_
-    assert auroc(trained) > auroc(untrained) + 0.02
+    assert auroc(trained) > auroc(untrained) + margin
     scores = trained.score_samples(X)
     assert scores.std() > 0.01 * abs(scores.mean())
 
@@ -62,7 +68,7 @@ def test_the_paper_preset_trains_the_papers_network():
         assert fitted.widths_.tolist() == [64, 512, 256, 128, 64, 32]
         assert fitted.center_.shape == (1, 32)
         assert (np.abs(fitted.center_) >= 0.1 - 1e-6).all()  # the guard of Ruff et al., section 3.3
-        assert fitted.squared_radii_.tolist() == [[1.0]]
+        assert fitted.unit_.tolist() == [1.0]
     assert not np.array_equal(fits[0].weights_, fits[1].weights_)
 
 

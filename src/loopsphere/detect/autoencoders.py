@@ -148,10 +148,9 @@ class ResidualEncoder(nn.Module):
     ----------
     components : Tensor of shape (n_components, embedding_dim)
         Orthonormal rows.
-    component_scale : Tensor of shape (n_components,)
-        Standard deviation of the loops along each.
+    component_scale : float
+        Root mean square of the loops along the components.
     n_hidden : int
-    dropout : float
     generator : torch.Generator
 
     Shape:
@@ -161,18 +160,16 @@ class ResidualEncoder(nn.Module):
     def __init__(
         self,
         components: Tensor,
-        component_scale: Tensor,
+        component_scale: float,
         n_hidden: int,
-        dropout: float,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
         n_components, dimension = components.shape
         self.components: Tensor
-        self.component_scale: Tensor
         self.register_buffer("components", components)
-        self.register_buffer("component_scale", component_scale)
-        self.correction = Perceptron([n_components, n_hidden, dimension], generator, dropout=dropout)
+        self.component_scale = component_scale
+        self.correction = Perceptron([n_components, n_hidden, dimension], generator)
         for weight in self.correction.layers[-1].parameters():
             nn.init.zeros_(weight)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ _COLLAPSED = 1e-3
 _SMALLEST_SPLIT = 10
 _N_SHUFFLED = 500
 _ROWS_AT_ONCE = 256
+_WARM_UP_STEPS = 100
 
 
 class PoorFitWarning(UserWarning):
@@ -73,7 +75,7 @@ class Hypersphere(Detector):
     random_state: int | np.random.RandomState | None
 
     def _score(self, X: Float64Array) -> Float64Array:
-        scores: Float64Array = -self._squared_distances(self._prepared(X)).mean(axis=0)
+        scores: Float64Array = -self._distances(self._prepared(X))
         return scores
 
     def _is_residual_map(self) -> bool:
@@ -86,16 +88,27 @@ class Hypersphere(Detector):
         prepared: Float64Array = (l2_normalised(X) - self.mean_) / self.scale_
         return prepared
 
-    def _squared_distances(self, prepared: Float64Array) -> Float64Array:
-        """Return each member's squared distance from its nearest spheres, shape (n_members, n_loops)."""
-        return np.stack(
-            [
-                _sphere_distances(self._latent(prepared, member), spheres.astype(np.float64), squared_radii)
-                for member, (spheres, squared_radii) in enumerate(
-                    zip(self.spheres_, self.squared_radii_, strict=True)
-                )
-            ]
-        )
+    def _distances(self, prepared: Float64Array) -> Float64Array:
+        """Return the squared distance of prepared loops, averaged over networks; shape (n_loops,).
+
+        Of the residual map it is the geometric mean of two: from the centre, over what the leading
+        components leave over (what was trained), and, counted twice, from the nearest local spheres.
+        """
+        if not self._is_residual_map():
+            mean_distances: Float64Array = np.mean(
+                [
+                    np.sum((self._latent(prepared, member) - center) ** 2, axis=1) / unit
+                    for member, (center, unit) in enumerate(zip(self.center_, self.unit_, strict=True))
+                ],
+                axis=0,
+            )
+            return mean_distances
+        latent = self._latent(prepared, 0)
+        rest = latent - latent @ self.components_.T @ self.components_
+        from_center = np.sum((rest - self.center_[0]) ** 2, axis=1) / self.unit_[0]
+        from_spheres = _sphere_distances(latent, self.spheres_.astype(np.float64), self.squared_radii_)
+        geometric_mean: Float64Array = np.cbrt(from_center * from_spheres**2)
+        return geometric_mean
 
     def _latent(self, prepared: Float64Array, member: int) -> Float64Array:
         """Return the latent positions of prepared loops under one member, float64."""
@@ -120,13 +133,14 @@ class Hypersphere(Detector):
             ArrayField("mean_", "float64", ("n_features",)),
             ArrayField("scale_", "float64", ("n_features",), positive=True),
             ArrayField("components_", "float64", ("n_components", "n_features")),
-            ArrayField("component_scale_", "float64", ("n_components",), positive=True),
             ArrayField("widths_", "int64", ("n_widths",)),
             ArrayField("weights_", "float32", ("n_members", "n_weights")),
             ArrayField("biases_", "float32", ("n_members", "n_biases")),
             ArrayField("center_", "float64", ("n_members", "latent_dim")),
-            ArrayField("spheres_", "float32", ("n_members", "n_spheres", "latent_dim")),
-            ArrayField("squared_radii_", "float64", ("n_members", "n_spheres"), positive=True),
+            ArrayField("unit_", "float64", ("n_members",), positive=True),
+            ArrayField("spheres_", "float32", ("n_spheres", "latent_dim")),
+            ArrayField("squared_radii_", "float64", ("n_spheres",), positive=True),
+            NumberField("component_scale_", float, np.finfo(np.float64).tiny),
             NumberField("radius_", float, 0.0),
             NumberField("contrast_", float, 0.0),
             NumberField("untrained_contrast_", float, 0.0),
@@ -136,7 +150,8 @@ class Hypersphere(Detector):
         widths = [int(width) for width in self.widths_]
         first = len(self.components_) if self._is_residual_map() else self.n_features_in_
         problems = {
-            "there is no network": len(widths) < 2 or self.squared_radii_.size == 0,
+            "there is no network": len(widths) < 2 or len(self.center_) == 0,
+            "there is no sphere": self._is_residual_map() and len(self.spheres_) == 0,
             "widths_ are not layer widths": min(widths, default=0) < 0 or max(widths, default=0) > 2**20,
             "the first width is not that of the loops": widths[:1] != [first],
             "the last width is not that of center_": widths[-1:] != [self.center_.shape[1]],
@@ -169,13 +184,13 @@ class Hypersphere(Detector):
         self.loss_curve_ = [member.loss_curve for member in members]
         self.contrast_ = float(np.mean([member.contrast for member in members]))
         self.untrained_contrast_ = float(np.mean([member.untrained_contrast for member in members]))
-        distances = self._squared_distances(prepared).mean(axis=0)
+        distances = self._distances(prepared)
         self.radius_ = float(np.sqrt(np.quantile(distances, 1.0 - self.nu)))
         self._warn_of_poor_fit(prepared, distances)
 
     def _fit_preparation(self, X: Float64Array) -> None:
         dimension = X.shape[1]
-        self.components_, self.component_scale_ = np.empty((0, dimension)), np.empty(0)
+        self.components_, self.component_scale_ = np.empty((0, dimension)), 1.0
         if self.preset == "paper":
             self.mean_, self.scale_ = np.zeros(dimension), np.ones(dimension)
             self.widths_ = np.array([dimension, *PAPER_WIDTHS])
@@ -190,20 +205,32 @@ class Hypersphere(Detector):
         # Half of the directions at least are left to measure the distance in.
         n_leading = min(n_leading, dimension // 2, len(axes))
         self.components_ = axes[:n_leading]
-        self.component_scale_ = np.sqrt(variances[:n_leading])
+        if n_leading:
+            self.component_scale_ = float(np.sqrt(variances[:n_leading].mean()))
         self.widths_ = np.array([n_leading, N_HIDDEN, dimension])
 
     def _place_spheres(self, prepared: Float64Array, rng: np.random.Generator) -> None:
-        """Set one sphere a member around its centre (paper), or many around neighbouring loops."""
+        """Set the unit of each network's distance and, for the residual map, the local spheres."""
+        n_members, latent_dimension = self.center_.shape
+        self.unit_ = np.ones(n_members)
+        self.spheres_ = np.empty((0, latent_dimension), dtype=np.float32)
+        self.squared_radii_ = np.empty(0)
         if self.preset == "paper":
-            self.spheres_ = self.center_[:, None].astype(np.float32)
-            self.squared_radii_ = np.ones((1, 1))
             return
-        n_spheres = min(len(prepared), MAX_SPHERES)
-        seeds = np.sort(rng.choice(len(prepared), size=n_spheres, replace=False))
-        placed = [_local_spheres(self._latent(prepared, m), seeds) for m in range(len(self.center_))]
-        self.spheres_ = np.stack([centers for centers, _ in placed]).astype(np.float32)
-        self.squared_radii_ = np.stack([squared_radii for _, squared_radii in placed])
+        if self._is_residual_map():
+            seeds = np.sort(rng.permutation(len(prepared))[:MAX_SPHERES])
+            latent = self._latent(prepared, 0)
+            centers, self.squared_radii_ = _local_spheres(latent, seeds)
+            self.spheres_ = centers.astype(np.float32)
+            latent = latent - latent @ self.components_.T @ self.components_
+            spreads = [np.mean(np.sum((latent - self.center_[0]) ** 2, axis=1))]
+        else:
+            spreads = [
+                np.mean(np.sum((self._latent(prepared, member) - center) ** 2, axis=1))
+                for member, center in enumerate(self.center_)
+            ]
+        # Of loops that are all alike nothing but rounding is left; that must not become the unit.
+        self.unit_ = np.maximum(spreads, 1e-9 * latent_dimension)
 
     def _warn_of_poor_fit(self, prepared: Float64Array, distances: Float64Array) -> None:
         if self.max_epochs == 0 or not np.ptp(prepared, axis=0).any():
@@ -411,7 +438,7 @@ def _train_member(estimator: Hypersphere, roles: _Roles, eta: float, seed: int) 
     encoder: nets.Perceptron | nets.ResidualEncoder
     if is_residual_map:
         encoder = nets.ResidualEncoder(
-            tensor(estimator.components_), tensor(estimator.component_scale_), N_HIDDEN, 0.0, generator
+            tensor(estimator.components_), estimator.component_scale_, N_HIDDEN, generator
         ).to(device)
     else:
         widths = [int(width) for width in estimator.widths_]
@@ -489,14 +516,21 @@ def _objective(
     """Return batch -> loss: one-class, soft-boundary, or one-class with known odd loops (Deep SAD)."""
     import torch
 
+    with torch.no_grad():  # the two terms of Deep SAD must weigh alike, whatever the unit of distance
+        unit = distances(train).mean().clamp(min=1e-12)
+
     def one_class(batch: torch.Tensor) -> torch.Tensor:
-        loss = distances(batch).mean()
+        loss = distances(batch).mean() / unit
         if len(odd):
-            loss = loss + eta * (1.0 / (distances(odd) + 1e-6)).mean()
+            loss = loss + eta * (unit / (distances(odd) + 1e-6 * unit)).mean()
         return loss
+
+    warm_up = itertools.chain(itertools.repeat(True, _WARM_UP_STEPS), itertools.repeat(False))
 
     def soft_boundary(batch: torch.Tensor) -> torch.Tensor:
         squared = distances(batch)
+        if next(warm_up):  # as in the authors' code: no radius yet, so everything is outside
+            return squared.mean() / estimator.nu
         with torch.no_grad():  # the radius is solved for, not descended on (Ruff et al., section 3.3)
             squared_radius = torch.quantile(distances(train), 1.0 - estimator.nu)
         outside = torch.clamp(squared - squared_radius, min=0.0)
