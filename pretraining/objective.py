@@ -1,4 +1,4 @@
-"""What the encoder is asked: the labels that rendering gives for free, and to ignore what a listener would."""
+"""What the encoder is asked: labels that rendering gives for free, and to ignore what a listener would."""
 
 from __future__ import annotations
 
@@ -76,6 +76,7 @@ class Heads(nn.Module):
         self.projection = nn.Sequential(nn.Linear(embedding_dim, 256), nn.GELU(), nn.Linear(256, 128))
 
     def forward(self, embedding: Tensor) -> dict[str, Tensor]:
+        """Return one output a term, (n_views, size of the term)."""
         embedding = self.norm(embedding)
         return {
             **{name: readout(embedding) for name, readout in self.readouts.items()},
@@ -85,7 +86,7 @@ class Heads(nn.Module):
 
 
 def losses(output: dict[str, Tensor], target: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return each term's loss for two views a loop: `output` has twice the rows of `target`, first views first."""
+    """Return each term's loss; `output` has two rows for each of `target`, all first views first."""
     twice = {name: torch.cat([value, value]) for name, value in target.items()}
     first, second = output["invariance"].chunk(2)
     return {
@@ -93,8 +94,8 @@ def losses(output: dict[str, Tensor], target: dict[str, Tensor]) -> dict[str, Te
             output["instrument"], twice["instrument"], label_smoothing=0.05
         ),
         "family": functional.cross_entropy(output["family"], twice["family"]),
-        "tempo": functional.cross_entropy(output["tempo"], twice["tempo"]),
-        "chroma": _chroma_loss(output["chroma"], twice["chroma"]),
+        "tempo": _soft_label_loss(output["tempo"], twice["tempo"]),
+        "chroma": _soft_label_loss(output["chroma"], twice["chroma"]),
         "regressed": _regression_loss(output["regressed"], twice["regressed"]),
         "fx": functional.binary_cross_entropy_with_logits(output["fx"], twice["fx"]),
         "contrast": _contrast_loss(output["contrast"]),
@@ -102,9 +103,9 @@ def losses(output: dict[str, Tensor], target: dict[str, Tensor]) -> dict[str, Te
     }
 
 
-def _chroma_loss(logits: Tensor, chroma: Tensor) -> Tensor:
-    known = ~chroma.isnan().any(1)
-    return functional.cross_entropy(logits[known], chroma[known])
+def _soft_label_loss(logits: Tensor, shares: Tensor) -> Tensor:
+    known = ~shares.isnan().any(1)
+    return functional.cross_entropy(logits[known], shares[known])
 
 
 def _regression_loss(predicted: Tensor, wanted: Tensor) -> Tensor:
@@ -113,7 +114,7 @@ def _regression_loss(predicted: Tensor, wanted: Tensor) -> Tensor:
 
 
 def _contrast_loss(projected: Tensor) -> Tensor:
-    """Tell a loop's other view from all other loops of the batch (NT-Xent; Chen et al. 2020, arXiv 2002.05709)."""
+    """Tell a loop's other view from the batch's other loops (NT-Xent; Chen et al. 2020, arXiv 2002.05709)."""
     unit = functional.normalize(projected, dim=1)
     similarity = unit @ unit.T / _TEMPERATURE
     similarity.fill_diagonal_(-torch.inf)

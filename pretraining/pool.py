@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,7 @@ REGRESSED = ("density", "polyphony", "articulation", "swing", "midi_mean")
 
 @dataclass(frozen=True)
 class Item:
-    """Where one loop's log-mel lies, and its labels."""
+    """Where one loop's log-mel lies, and its labels; NaN or None where a sound has no such label."""
 
     shard: int
     segments: tuple[tuple[int, int], ...]
@@ -36,17 +37,18 @@ class Item:
     fx: tuple[str, ...]
 
 
-def _item(shard: int, record: dict) -> Item:
+def _item(shard: int, record: dict[str, Any]) -> Item:
     segments = [(record["start"], record["stop"])]
     if record["twin_start"] is not None:
         segments.append((record["twin_start"], record["twin_stop"]))
-    middle = record["midi_mean"]
+    # What a sound does not have, such as the tempo of a knock, is None in the file and NaN here.
+    known = {name: np.nan if record[name] is None else record[name] for name in (*REGRESSED, "bpm")}
     regressed = (
-        np.log2(1.0 + record["density"]),
-        np.log2(1.0 + record["polyphony"]),
-        np.log2(0.1 + record["articulation"]),
-        record["swing"],
-        np.nan if middle is None else (middle - 60.0) / 12.0,
+        np.log2(1.0 + known["density"]),
+        np.log2(1.0 + known["polyphony"]),
+        np.log2(0.1 + known["articulation"]),
+        known["swing"],
+        (known["midi_mean"] - 60.0) / 12.0,
     )
     return Item(
         shard=shard,
@@ -54,7 +56,7 @@ def _item(shard: int, record: dict) -> Item:
         loop_frames=record["n_samples"] / BUNDLED.hop_length,
         instrument=record["instrument"],
         family=record["family"],
-        bpm=record["bpm"],
+        bpm=known["bpm"],
         chroma=None if record["chroma"] is None else tuple(record["chroma"]),
         regressed=tuple(float(value) for value in regressed),
         fx=tuple(record["fx"]),
@@ -94,7 +96,7 @@ class Pool:
         return [self.items[index] for index in list(chosen)[:n_loops]]
 
     def mel(self, item: Item, segment: int = 0) -> npt.NDArray[np.float32]:
-        """Return a loop's log-mel in dB, shape (n_total_frames, n_mels); segment 1 is its mildly changed twin."""
+        """Return a log-mel in dB, (n_total_frames, n_mels), of a loop or of its mildly changed twin (segment 1)."""
         start, stop = item.segments[segment]
         return to_db(self._mels[item.shard][start:stop])
 
@@ -143,8 +145,9 @@ class Batch:
 def make_batch(pool: Pool, items: list[Item], rng: np.random.Generator) -> Batch:
     """Cut, shift and colour two views of each loop.
 
-    Both views share a strong equaliser curve (another pickup, another room); the second differs from the first by
-    where the loop starts, by a mild curve and, where the pool has one, by a codec: what an embedding must not notice.
+    Both views share a strong equaliser curve (another pickup, another room); the second differs from the
+    first by where the loop starts, by a mild curve and, where the pool has one, by a codec: what an
+    embedding must not notice.
     """
     curves = [random_curve(rng, 4.0) * np.float32(rng.random() < 0.6) for _ in items]
     views: list[npt.NDArray[np.float32]] = []

@@ -31,6 +31,7 @@ from pretraining.catalogue import (
 )
 from pretraining.drums import drum_groove
 from pretraining.effects import apply_effects, direct_input, draw_effects, mild_change, to_unit_peak
+from pretraining.foley import draw_foley
 from pretraining.music import Song, TimedNote, make_song, perform
 from pretraining.patterns import choose_pattern
 from pretraining.quantise import to_bytes
@@ -43,6 +44,7 @@ SPLITS: dict[str, tuple[str, ...]] = {
     "train": ("fluidr3", "musescore"),
     "eval": ("fluidr3", "musescore", "timgm"),
 }
+CHANCE_OF_FOLEY = 0.08
 CHANCE_OF_TWIN = 0.35
 CHANCE_OF_CROP = 0.25
 CHANCE_OF_DIRECT_INPUT = {"guitar": 0.4, "bass": 0.25}
@@ -76,7 +78,12 @@ class Studio:
             self._instruments += soundfont_instruments(name, evaluation=evaluation)
 
     def draw(self, rng: np.random.Generator) -> tuple[Audio, dict[str, Any]]:
-        """Draw one loop; return its waveform at 32 kHz and its labels."""
+        """Draw one loop, or a sound that is none; return its waveform at 32 kHz and its labels."""
+        if rng.random() < CHANCE_OF_FOLEY:
+            audio, labels = draw_foley(rng)
+            medium = draw_effects(rng, "sfx")[1]
+            labels["fx"] = [effect.__name__ for effect in medium]
+            return to_unit_peak(apply_effects(rng, audio, medium)), labels
         family = draw_family(rng)
         cropped = rng.random() < CHANCE_OF_CROP
         song = make_song(rng, extra_bars=int(rng.integers(1, 3)) if cropped else 0)

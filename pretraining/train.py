@@ -1,7 +1,8 @@
 """Train the bundled encoder on a rendered pool: `python -m pretraining.train`.
 
-Warm-up, constant rate, then a linear decay over the last part (`--steps`); a run can be stopped at any step and
-goes on from its last checkpoint, also with more steps. What is exported is an exponential average of the weights.
+Warm-up, constant rate, then a linear decay over the last part of `--steps`; a run can be stopped at any step
+and goes on from its last checkpoint, also with more steps. What is exported is an exponential average of the
+weights.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import argparse
 import copy
 import csv
 import logging
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -73,7 +73,7 @@ class Run:
             },
         }
         torch.save(state, self.path.with_suffix(".tmp"))
-        os.replace(self.path.with_suffix(".tmp"), self.path)
+        self.path.with_suffix(".tmp").replace(self.path)
 
     def take_step(self, batch: Batch, n_steps: int, weights: dict[str, float]) -> dict[str, float]:
         """Train on one batch; return each term's loss."""
