@@ -1,4 +1,4 @@
-"""Sounds that are no loops of an instrument: knocks, scrapes, drips, rooms and voices, to be told from them."""
+"""Sounds that are no loops of an instrument: knocks, scrapes, drips, rooms and voices."""
 
 from typing import Any
 

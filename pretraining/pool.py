@@ -96,7 +96,7 @@ class Pool:
         return [self.items[index] for index in list(chosen)[:n_loops]]
 
     def mel(self, item: Item, segment: int = 0) -> npt.NDArray[np.float32]:
-        """Return a log-mel in dB, (n_total_frames, n_mels), of a loop or of its mildly changed twin (segment 1)."""
+        """Return the log-mel in dB, (n_total_frames, n_mels), of a loop or of its twin (segment 1)."""
         start, stop = item.segments[segment]
         return to_db(self._mels[item.shard][start:stop])
 
