@@ -288,7 +288,9 @@ class OneClassSVM(Detector):
         standard = (X - self.mean_) / self.scale_
         variance = float(standard.var())
         self.gamma_ = 1.0 / (X.shape[1] * variance) if variance > 0 else 1.0 / X.shape[1]
-        solver = Solver(nu=self.nu, gamma=self.gamma_).fit(standard)
+        solver = Solver(nu=self.nu, gamma=self.gamma_)
+        solver.random_state = 0  # else libsvm's seed, which has no effect, is drawn from NumPy's global one
+        solver.fit(standard)
         self.support_vectors_ = standard[solver.support_]
         self.dual_coef_ = solver.dual_coef_.ravel()
 

@@ -36,7 +36,7 @@ PAPER_WIDTHS = (512, 256, 128, 64, 32)
 DEFAULT_WIDTHS = (256, 64, 32)
 N_MEMBERS = 3
 N_HIDDEN = 128
-MAX_SPHERES = 2048
+MAX_SPHERES = 1024
 LOOPS_PER_SPHERE = 5
 NEAREST_SPHERES = 3
 RADIUS_SHRINKAGE = 0.3
@@ -204,10 +204,12 @@ class Hypersphere(Detector):
         n_leading = int(np.searchsorted(explained, EXPLAINED_VARIANCE)) + 1
         # Half of the directions at least are left to measure the distance in.
         n_leading = min(n_leading, dimension // 2, len(axes))
-        self.components_ = axes[:n_leading]
         if n_leading:
+            self.components_ = axes[:n_leading]
             self.component_scale_ = float(np.sqrt(variances[:n_leading].mean()))
-        self.widths_ = np.array([n_leading, N_HIDDEN, dimension])
+        else:  # nothing can be spared: the network sees zeros and changes nothing
+            self.components_ = np.zeros((1, dimension))
+        self.widths_ = np.array([len(self.components_), N_HIDDEN, dimension])
 
     def _place_spheres(self, prepared: Float64Array, rng: np.random.Generator) -> None:
         """Set the unit of each network's distance and, for the residual map, the local spheres."""
@@ -366,7 +368,8 @@ def _split(
     for member in range(n_members):
         held_out = order[member::5] if n_loops >= _SMALLEST_SPLIT else order
         train = np.setdiff1d(order, held_out) if n_loops >= _SMALLEST_SPLIT else order
-        shuffled = rng.permuted(prepared, axis=0)[:_N_SHUFFLED]
+        sample = prepared[rng.permutation(n_loops)[:_N_SHUFFLED]]
+        shuffled = rng.permuted(sample, axis=0)
         roles.append(_Roles(prepared[train], prepared[held_out], shuffled, odd))
     return roles
 
