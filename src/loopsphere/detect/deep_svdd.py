@@ -257,9 +257,11 @@ class Hypersphere(Detector):
 class DeepSVDD(Hypersphere):
     """Deep Support Vector Data Description.
 
-    A network is trained to map normal loops close to a centre; the score is the squared distance from it,
-    averaged over a few networks that were trained from different seeds and stopped on different held-out
-    loops.
+    A network is trained to map normal loops close to a centre, and a loop is odd by its squared distance. The
+    default residual network also surrounds neighbouring loops with small spheres of their own: a collection
+    is made of clusters of different density, and the same distance is odder beside a dense one. Its score is
+    the geometric mean of the squared distance from the centre, over what training works on, and, counted
+    twice, of that from the nearest spheres in units of their radii.
 
     Parameters
     ----------
@@ -298,8 +300,19 @@ class DeepSVDD(Hypersphere):
         marginals. Lower is better; it needs no label and no scale.
     loss_curve_ : list of list of float
         The mean training loss of each epoch of each network; not stored in the state.
-    mean_, scale_, components_, component_scale_, widths_, weights_, biases_, unit_ : ndarray
-        The networks, flat.
+    spheres_ : float32 ndarray of shape (n_spheres, latent_dim)
+        Centres of the local spheres; none but for the residual network of the default preset.
+    squared_radii_ : float64 ndarray of shape (n_spheres,)
+    unit_ : float64 ndarray of shape (n_members,)
+        The mean squared distance from `center_` over the fitted loops; 1 for the paper's preset.
+    mean_, scale_, components_, component_scale_, widths_, weights_, biases_
+        Standardisation, leading components and the networks, flat.
+
+    Notes
+    -----
+    Local spheres are a simple form of multi-sphere SVDD: they are placed after training instead of during it.
+    On embeddings whose components do not predict each other the network learns nothing, `PoorFitWarning`
+    says so, and the scores are those of principal components and local spheres.
 
     Warns
     -----
@@ -309,7 +322,8 @@ class DeepSVDD(Hypersphere):
     References
     ----------
     Ruff et al. 2018, 'Deep One-Class Classification', ICML, section 3. Dadman et al. 2026, 'Learning Normal
-    Patterns in Musical Loops', PMLR 307, arXiv 2505.23784.
+    Patterns in Musical Loops', PMLR 307, arXiv 2505.23784. Ghafoori and Leckie 2020, 'Deep Multi-sphere
+    Support Vector Data Description', SDM.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
