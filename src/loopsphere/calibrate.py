@@ -275,7 +275,8 @@ def cross_conformal(
     -----
     Scores of different folds are ranked as they are, without aligning the folds: `fit_score` should measure
     in units of the collection, so that folds differ by little (most detectors of this package do; the
-    paper's raw Deep SVDD distance does not). The rank of loop i counts the other groups as `conformal_p_values` does,
+    paper's raw Deep SVDD distance does not). The rank of loop i counts the other groups
+    as `conformal_p_values` does,
     p = (1 + sum of the shares of the other groups that score at least s) / n_groups. Ranks within one
     collection are exchangeable when all its loops are normal, so at most alpha of them get p <= alpha;
     loops that are really odd take the smallest p-values and only make the rest more careful.
