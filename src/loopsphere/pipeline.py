@@ -24,6 +24,8 @@ DEFAULT_ALPHA = 0.05
 N_FOLDS = 5
 MIN_LOOPS = 5
 """Different loops that a collection needs before anything can be called normal."""
+TRIMMED_SHARES = (0.1, 0.2)
+"""`scan` learns once from all loops, then again without the oddest tenth, then without the oddest fifth."""
 
 
 def fit(
@@ -172,7 +174,9 @@ def scan(
 ) -> ScoreResult:
     """Rank a collection's own loops by how odd they are, without labels.
 
-    Each loop is scored by a detector that never saw it or its duplicates (cross-fitting).
+    Each loop is scored by a detector that never saw it or its duplicates (cross-fitting). As the collection
+    holds the odd loops too, and several of a kind would vouch for each other, the oddest are then left out
+    of what is learnt from (`TRIMMED_SHARES`) and all are scored again.
 
     Parameters
     ----------
@@ -207,8 +211,12 @@ def scan_embeddings(
 ) -> ScoreResult:
     """Rank embedded loops by how odd they are; see `scan`."""
     groups = _groups(embedded)
-    learner = _Learner(embedded.embedding, detector, seed, device, progress, N_FOLDS)
+    n_fits = N_FOLDS * (1 + len(TRIMMED_SHARES))
+    learner = _Learner(embedded.embedding, detector, seed, device, progress, n_fits)
     crossed = cross_conformal(learner.score_fold, groups, n_folds=N_FOLDS, seed=seed)
+    for share in TRIMMED_SHARES:
+        learner.trusted = crossed.scores <= np.quantile(crossed.scores, 1.0 - share)
+        crossed = cross_conformal(learner.score_fold, groups, n_folds=N_FOLDS, seed=seed)
     too_few = too_few_note(crossed.n_groups - 1, alpha, "other loops")
     odd_scores = crossed.scores[crossed.p_values <= alpha]
     threshold = (
@@ -240,6 +248,8 @@ class _Learner:
         self._n_fits = n_fits
         self._n_done = 0
         self._warnings: list[str] = []
+        self.trusted = np.ones(len(embedding), dtype=np.bool_)
+        """Which loops may be learnt from; all may be scored."""
         progress("learning", 0, n_fits)
 
     def fit(self, rows: npt.NDArray[np.int64] | slice) -> Detector:
@@ -261,7 +271,7 @@ class _Learner:
         self, train: npt.NDArray[np.int64], test: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.float64]:
         """Return the anomaly scores of `test` by a detector that saw only `train`."""
-        return -self.fit(train).score_samples(self._embedding[test])
+        return -self.fit(train[self.trusted[train]]).score_samples(self._embedding[test])
 
     def notes(self) -> tuple[str, ...]:
         """Return what the reader must know of the fits, in one sentence."""

@@ -151,4 +151,4 @@ def test_progress_counts_to_the_end(collection):
     seen: list[tuple[str, int, int]] = []
     ls.scan(collection, detector=FAST, progress=lambda *report: seen.append(report))
     assert ("reading loops", 36, 36) in seen
-    assert ("learning", 5, 5) in seen
+    assert ("learning", 15, 15) in seen

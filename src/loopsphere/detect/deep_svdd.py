@@ -41,6 +41,7 @@ LOOPS_PER_SPHERE = 5
 NEAREST_SPHERES = 3
 RADIUS_SHRINKAGE = 0.3
 EXPLAINED_VARIANCE = 0.95
+FEW_LOOPS = 25  # with so many, one sphere around the mean counts as much as all that was learnt
 _CENTER_GUARD = 0.1
 _COLLAPSED = 1e-3
 _SMALLEST_SPLIT = 10
@@ -92,7 +93,9 @@ class Hypersphere(Detector):
         """Return the squared distance of prepared loops, averaged over networks; shape (n_loops,).
 
         Of the residual map it is the geometric mean of two: from the centre, over what the leading
-        components leave over (what was trained), and, counted twice, from the nearest local spheres.
+        components leave over (what was trained), and, counted twice, from the nearest local spheres. A
+        third factor, the distance from the mean direction of all loops, fades as loops get more: few loops
+        tell where they lie together, but neither which directions they leave free nor how they cluster.
         """
         if not self._is_residual_map():
             mean_distances: Float64Array = np.mean(
@@ -107,7 +110,10 @@ class Hypersphere(Detector):
         rest = latent - latent @ self.components_.T @ self.components_
         from_center = np.sum((rest - self.center_[0]) ** 2, axis=1) / self.unit_[0]
         from_spheres = _sphere_distances(latent, self.spheres_.astype(np.float64), self.squared_radii_)
-        geometric_mean: Float64Array = np.cbrt(from_center * from_spheres**2)
+        learnt = np.cbrt(from_center * from_spheres**2)
+        from_mean = np.sum((prepared * self.scale_) ** 2, axis=1)
+        prior = FEW_LOOPS / (FEW_LOOPS + self.n_loops_)
+        geometric_mean: Float64Array = from_mean**prior * learnt ** (1.0 - prior)
         return geometric_mean
 
     def _latent(self, prepared: Float64Array, member: int) -> Float64Array:
@@ -140,6 +146,7 @@ class Hypersphere(Detector):
             ArrayField("unit_", "float64", ("n_members",), positive=True),
             ArrayField("spheres_", "float32", ("n_spheres", "latent_dim")),
             ArrayField("squared_radii_", "float64", ("n_spheres",), positive=True),
+            NumberField("n_loops_", int, 1, 2**62),
             NumberField("component_scale_", float, np.finfo(np.float64).tiny),
             NumberField("radius_", float, 0.0),
             NumberField("contrast_", float, 0.0),
@@ -167,6 +174,7 @@ class Hypersphere(Detector):
     def _fit_networks(self, normal: Float64Array, odd: Float64Array, eta: float) -> None:
         """Set all fitted attributes from normal (or unlabelled) and known odd loops, both raw."""
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
+        self.n_loops_ = len(normal)
         self._fit_preparation(normal)
         prepared, prepared_odd = self._prepared(normal), self._prepared(odd)
         is_paper = self.preset == "paper"
@@ -261,7 +269,8 @@ class DeepSVDD(Hypersphere):
     default residual network also surrounds neighbouring loops with small spheres of their own: a collection
     is made of clusters of different density, and the same distance is odder beside a dense one. Its score is
     the geometric mean of the squared distance from the centre, over what training works on, and, counted
-    twice, of that from the nearest spheres in units of their radii.
+    twice, of that from the nearest spheres in units of their radii; for small collections the distance from
+    the mean direction joins in, with weight 25 / (25 + n_loops).
 
     Parameters
     ----------
@@ -303,6 +312,8 @@ class DeepSVDD(Hypersphere):
     spheres_ : float32 ndarray of shape (n_spheres, latent_dim)
         Centres of the local spheres; none but for the residual network of the default preset.
     squared_radii_ : float64 ndarray of shape (n_spheres,)
+    n_loops_ : int
+        Loops that were fitted.
     unit_ : float64 ndarray of shape (n_members,)
         The mean squared distance from `center_` over the fitted loops; 1 for the paper's preset.
     mean_, scale_, components_, component_scale_, widths_, weights_, biases_
