@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -241,6 +243,70 @@ def demo(
     )
     report.print(f"loops in {found.loops_folder}, results in {found.results_folder}", markup=False)
     emit_json(json, found.result.to_dict())
+
+
+@app.command(
+    epilog=_examples(
+        "loopsphere benchmark loops/bass --out results", "loopsphere benchmark --planted --out results"
+    )
+)
+@reports_errors
+def benchmark(
+    sources: Annotated[
+        list[Path] | None, typer.Argument(metavar="DIR...", help="Loops of your own to plant faults in.")
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Gets RESULTS.md, tables and figures.")] = Path(
+        "benchmark"
+    ),
+    embeddings: Annotated[
+        Path | None, typer.Option(help="An .npz whose folders take turns to be normal and odd.")
+    ] = None,
+    group: Annotated[str, typer.Option(help="The array of --embeddings that names the folders.")] = "folder",
+    array: Annotated[
+        str | None, typer.Option(help="The array of --embeddings to use, if it has several.")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="A CSV with path, is_odd and perhaps group.")] = None,
+    planted: Annotated[
+        bool,
+        typer.Option("--planted", help="Plant faults in synthesised loops, beside what else is asked for."),
+    ] = False,
+    detectors: Annotated[
+        list[str] | None, typer.Option("--detector", help="Compare only this one; may be repeated.")
+    ] = None,
+    encoder: options.Encoder = _ENCODER,
+    seeds: Annotated[int, typer.Option(min=1, help="Splits and detectors drawn anew.")] = 5,
+    splits: Annotated[
+        int, typer.Option(min=0, help="Splits of the false-alarm test; 0 leaves it out.")
+    ] = 100,
+    device: options.Device = "auto",
+) -> None:
+    """Compare detectors where the truth is known: planted faults, labelled loops, or folders."""
+    from loopsphere.benchmarking import BenchmarkRequest, run_benchmark
+    from loopsphere.cli.tables import print_skipped
+
+    request = BenchmarkRequest(
+        dirs=sources or (),
+        embeddings=embeddings,
+        group=group,
+        array=array,
+        labels=labels,
+        planted=planted,
+        encoder=encoder,
+        device=device,
+        n_seeds=seeds,
+    )
+    with progress_bar() as progress:
+        found = run_benchmark(
+            request,
+            out,
+            command=shlex.join(["loopsphere", *sys.argv[1:]]),
+            detectors=detectors,
+            n_splits=splits,
+            progress=progress,
+        )
+    report = console()
+    report.print(f"compared on {len(found.trials)} trials; wrote {found.results}", markup=False)
+    print_skipped(report, found.skipped)
 
 
 def _finish(strict: bool, n_skipped: int) -> None:
