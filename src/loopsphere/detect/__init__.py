@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from loopsphere.detect.baselines import PCAReconstruction as PCAReconstruction
     from loopsphere.detect.deep_sad import DeepSAD as DeepSAD
     from loopsphere.detect.deep_svdd import DeepSVDD as DeepSVDD
-    from loopsphere.detect.deep_svdd import PoorFitWarning as PoorFitWarning
     from loopsphere.detect.ensemble import Ensemble as Ensemble
+    from loopsphere.detect.hypersphere import PoorFitWarning as PoorFitWarning
     from loopsphere.detect.isolation_forest import IsolationForest as IsolationForest
 
 _MODULES = {
@@ -41,7 +41,7 @@ _MODULES = {
     "Mahalanobis": "baselines",
     "OneClassSVM": "baselines",
     "PCAReconstruction": "baselines",
-    "PoorFitWarning": "deep_svdd",
+    "PoorFitWarning": "hypersphere",
 }
 
 __all__ = [

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from sklearn.utils._param_validation import Interval
 
 from loopsphere.detect.base import Detector, Float64Array
-from loopsphere.detect.deep_svdd import Hypersphere
+from loopsphere.detect.hypersphere import Hypersphere
 
 
 class DeepSAD(Hypersphere):

@@ -14,7 +14,8 @@ from sklearn.utils import check_random_state
 
 from loopsphere.detect.base import ArrayField, Arrays, Detector, Field, Float64Array, Header
 from loopsphere.detect.baselines import KNearest, Mahalanobis, PCAReconstruction
-from loopsphere.detect.deep_svdd import DeepSVDD, PoorFitWarning
+from loopsphere.detect.deep_svdd import DeepSVDD
+from loopsphere.detect.hypersphere import PoorFitWarning
 from loopsphere.errors import ModelFileError
 
 _MEMBER_CLASSES: tuple[type[Detector], ...] = (DeepSVDD, PCAReconstruction, KNearest, Mahalanobis)

@@ -1,0 +1,182 @@
+"""Training for Deep SVDD and Deep SAD: one network, its centre, and what training added."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from loopsphere.detect.base import Float64Array
+
+if TYPE_CHECKING:
+    import torch
+
+    from loopsphere.detect.autoencoders import Schedule
+    from loopsphere.detect.hypersphere import Hypersphere
+
+N_HIDDEN = 128
+_CENTER_GUARD = 0.1
+_SMALLEST_SPLIT = 10
+_N_SHUFFLED = 500
+_WARM_UP_STEPS = 100
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which loops are trained on, which stop the training, and (Deep SAD) which are known to be odd."""
+
+    train: Float64Array
+    held_out: Float64Array
+    shuffled: Float64Array
+    odd: Float64Array
+
+
+@dataclass(frozen=True)
+class Member:
+    """One trained network, flat, and how it fares before and after training."""
+
+    weights: npt.NDArray[np.float32]
+    biases: npt.NDArray[np.float32]
+    center: Float64Array
+    contrast: float
+    untrained_contrast: float
+    loss_curve: list[float]
+
+
+def split_roles(
+    prepared: Float64Array, odd: Float64Array, n_members: int, rng: np.random.Generator
+) -> list[Roles]:
+    """Give each member its own held-out fifth; tiny collections stop on the loops that they train on."""
+    n_loops = len(prepared)
+    order = rng.permutation(n_loops)
+    roles = []
+    for member in range(n_members):
+        held_out = order[member::5] if n_loops >= _SMALLEST_SPLIT else order
+        train = np.setdiff1d(order, held_out) if n_loops >= _SMALLEST_SPLIT else order
+        sample = prepared[rng.permutation(n_loops)[:_N_SHUFFLED]]
+        shuffled = rng.permuted(sample, axis=0)
+        roles.append(Roles(prepared[train], prepared[held_out], shuffled, odd))
+    return roles
+
+
+def train_member(estimator: Hypersphere, roles: Roles, eta: float, seed: int) -> Member:
+    """Pre-train where the network is an autoencoder, set the centre, train the objective, measure."""
+    import torch
+
+    from loopsphere.detect import autoencoders as nets
+
+    device = torch.device(estimator.device)
+    generator = torch.Generator(device).manual_seed(seed)
+
+    def tensor(array: Float64Array) -> torch.Tensor:
+        return torch.tensor(array, dtype=torch.float32, device=device)
+
+    train, held_out, shuffled, odd = map(tensor, (roles.train, roles.held_out, roles.shuffled, roles.odd))
+    is_paper, is_residual_map = estimator.preset == "paper", estimator.is_residual_map()
+    schedule = _schedule(estimator, len(train))
+    encoder: nets.Perceptron | nets.ResidualEncoder
+    if is_residual_map:
+        encoder = nets.ResidualEncoder(
+            tensor(estimator.components_), estimator.component_scale_, N_HIDDEN, generator
+        ).to(device)
+    else:
+        widths = [int(width) for width in estimator.widths_]
+        autoencoder = nets.Autoencoder(
+            widths,
+            generator,
+            skips=estimator.network == "residual",
+            batch_norm=is_paper,
+            dropout=0.2 if is_paper else 0.0,
+        ).to(device)
+        encoder = autoencoder.encoder
+        nets.train(
+            autoencoder,
+            train,
+            lambda batch: ((autoencoder(batch) - batch) ** 2).mean(),
+            lambda: float(((autoencoder(held_out) - held_out) ** 2).mean()),
+            schedule,
+            generator,
+        )
+    encoder.eval()
+    with torch.no_grad():
+        center = encoder(train).mean(dim=0)
+        if not is_residual_map:
+            center = torch.where(
+                center.abs() < _CENTER_GUARD, torch.where(center < 0, -_CENTER_GUARD, _CENTER_GUARD), center
+            )
+
+    def distances(loops: torch.Tensor) -> torch.Tensor:
+        squared: torch.Tensor = ((encoder(loops) - center) ** 2).sum(dim=1)
+        return squared
+
+    def contrast() -> float:
+        value = distances(held_out).median() / distances(shuffled).median().clamp(min=1e-30)
+        if len(odd):
+            value = value + distances(held_out).median() / distances(odd).median().clamp(min=1e-30)
+        return float(value)
+
+    with torch.no_grad():
+        untrained_contrast = contrast()
+    loss = _objective(estimator, distances, train, odd, eta)
+    stop = (lambda: float(distances(held_out).mean())) if is_paper else contrast
+    curve = nets.train(encoder, train, loss, stop, schedule, generator)
+    with torch.no_grad():
+        trained_contrast = contrast()
+    network = encoder.correction if isinstance(encoder, nets.ResidualEncoder) else encoder
+    weights, biases = nets.flat_layers(network)
+    return Member(
+        weights.astype(np.float32),
+        biases.astype(np.float32),
+        center.to("cpu", torch.float64).numpy(),
+        trained_contrast,
+        untrained_contrast,
+        curve,
+    )
+
+
+def _schedule(estimator: Hypersphere, n_train: int) -> Schedule:
+    """Return the paper's schedule, or one of a bounded number of steps."""
+    from loopsphere.detect.autoencoders import Schedule
+
+    if estimator.preset == "paper":
+        max_epochs = 1000 if estimator.max_epochs is None else estimator.max_epochs
+        return Schedule(max_epochs, 10, 32, 1e-5, 1e-5, cosine=True)
+    max_epochs = 60 if estimator.max_epochs is None else estimator.max_epochs
+    return Schedule(max_epochs, 10, min(max(n_train // 8, 8), 256), 1e-3, 1e-3)
+
+
+def _objective(
+    estimator: Hypersphere,
+    distances: Callable[[torch.Tensor], torch.Tensor],
+    train: torch.Tensor,
+    odd: torch.Tensor,
+    eta: float,
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return batch -> loss: one-class, soft-boundary, or one-class with known odd loops (Deep SAD)."""
+    import torch
+
+    with torch.no_grad():  # the two terms of Deep SAD must weigh alike, whatever the unit of distance
+        unit = distances(train).mean().clamp(min=1e-12)
+
+    def one_class(batch: torch.Tensor) -> torch.Tensor:
+        loss = distances(batch).mean() / unit
+        if len(odd):
+            loss = loss + eta * (unit / (distances(odd) + 1e-6 * unit)).mean()
+        return loss
+
+    warm_up = itertools.chain(itertools.repeat(True, _WARM_UP_STEPS), itertools.repeat(False))
+
+    def soft_boundary(batch: torch.Tensor) -> torch.Tensor:
+        squared = distances(batch)
+        if next(warm_up):  # as in the authors' code: no radius yet, so everything is outside
+            return squared.mean() / estimator.nu
+        with torch.no_grad():  # the radius is solved for, not descended on (Ruff et al., section 3.3)
+            squared_radius = torch.quantile(distances(train), 1.0 - estimator.nu)
+        outside = torch.clamp(squared - squared_radius, min=0.0)
+        return squared_radius + outside.mean() / estimator.nu
+
+    return soft_boundary if estimator.objective == "soft-boundary" else one_class

@@ -1,0 +1,62 @@
+"""Local spheres: where loops are dense a short distance is odd, where they are sparse it is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from loopsphere.detect.base import Float64Array
+
+LOOPS_PER_SPHERE = 5
+NEAREST_SPHERES = 3
+RADIUS_SHRINKAGE = 0.3
+_ROWS_AT_ONCE = 256
+
+
+def local_spheres(latent: Float64Array, seeds: npt.NDArray[np.int64]) -> tuple[Float64Array, Float64Array]:
+    """Return centre and squared radius of a sphere around each seed loop and its nearest neighbours.
+
+    Parameters
+    ----------
+    latent : float64 ndarray of shape (n_loops, latent_dim)
+    seeds : int64 ndarray of shape (n_spheres,)
+
+    Returns
+    -------
+    centers : float64 ndarray of shape (n_spheres, latent_dim)
+    squared_radii : float64 ndarray of shape (n_spheres,)
+        Mean squared distance of a sphere's loops from its centre, shrunk towards the median over spheres, so
+        that duplicates do not make a sphere of no size.
+    """
+    n_neighbors = min(LOOPS_PER_SPHERE, len(latent))
+    centers = np.empty((len(seeds), latent.shape[1]))
+    squared_radii = np.empty(len(seeds))
+    for start in range(0, len(seeds), _ROWS_AT_ONCE):
+        part = slice(start, start + _ROWS_AT_ONCE)
+        squared = _pairwise_squared(latent[seeds[part]], latent)
+        nearest = latent[np.argpartition(squared, n_neighbors - 1, axis=1)[:, :n_neighbors]]
+        centers[part] = nearest.mean(axis=1)
+        squared_radii[part] = np.mean(np.sum((nearest - centers[part, None]) ** 2, axis=2), axis=1)
+    typical = float(np.median(squared_radii))
+    if typical <= 0:  # duplicates everywhere: fall back on the size of the whole collection
+        typical = float(np.mean(np.sum((latent - latent.mean(axis=0)) ** 2, axis=1))) or 1.0
+    return centers, (1.0 - RADIUS_SHRINKAGE) * squared_radii + RADIUS_SHRINKAGE * typical
+
+
+def sphere_distances(
+    latent: Float64Array, spheres: Float64Array, squared_radii: Float64Array
+) -> Float64Array:
+    """Return the mean squared distance, in squared radii, from the nearest spheres; shape (n_loops,)."""
+    n_nearest = min(NEAREST_SPHERES, len(spheres))
+    parts = []
+    for start in range(0, len(latent), _ROWS_AT_ONCE):
+        relative = _pairwise_squared(latent[start : start + _ROWS_AT_ONCE], spheres) / squared_radii
+        parts.append(
+            np.sort(np.partition(relative, n_nearest - 1, axis=1)[:, :n_nearest], axis=1).mean(axis=1)
+        )
+    return np.concatenate(parts)
+
+
+def _pairwise_squared(a: Float64Array, b: Float64Array) -> Float64Array:
+    squared: Float64Array = np.sum(a**2, axis=1)[:, None] + np.sum(b**2, axis=1) - 2.0 * a @ b.T
+    return np.maximum(squared, 0.0)
