@@ -95,8 +95,8 @@ def test_an_interrupt_between_loops_leaves_whole_files_and_no_labels(tmp_path):
 
 
 def test_an_interrupt_within_a_file_leaves_nothing_of_it(tmp_path, monkeypatch):
-    def write_half(path, *args, **kwargs):
-        path.write_bytes(b"RIFF")
+    def write_half(file, *args, **kwargs):
+        file.write(b"RIFF")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(collection_module.sf, "write", write_half)

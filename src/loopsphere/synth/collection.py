@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
+from loopsphere.files import whole_file
 from loopsphere.synth.faults import plant
 from loopsphere.synth.instruments import INSTRUMENTS
 from loopsphere.synth.patterns import styles_of
@@ -161,7 +163,7 @@ def render_collection(
         path = f"{pack.name}/{pack.name.split('/')[1]}_{position // len(DEMO_PACKS) + 1:03d}.wav"
         spec = _vary(pack.spec, seed=seed * 1_000_003 + position, sample_rate=sample_rate)
         waveform, file_rate, label = _make_loop(spec, path, pack.name, fault_of.get(position))
-        _write_whole(folder / path, waveform, file_rate)
+        _write_wav(folder / path, waveform, file_rate)
         labels.append(label)
         if progress is not None:
             progress(position + 1, n_loops)
@@ -240,24 +242,15 @@ def _foreign(spec: LoopSpec) -> LoopSpec:
     return replace(spec, instrument=instrument, style=style)
 
 
-def _write_whole(path: Path, waveform: Float32Array, sample_rate: int) -> None:
-    """Write a 16-bit WAV under a temporary name and move it into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    try:
-        sf.write(temporary, waveform, sample_rate, subtype="PCM_16", format="WAV")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _write_wav(path: Path, waveform: Float32Array, sample_rate: int) -> None:
+    with whole_file(path) as file:
+        sf.write(file, waveform, sample_rate, subtype="PCM_16", format="WAV")
 
 
 def _write_labels(path: Path, labels: list[LabelledLoop]) -> None:
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(asdict(labels[0])))
-            writer.writeheader()
-            writer.writerows(asdict(label) for label in labels)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=list(asdict(labels[0])))
+    writer.writeheader()
+    writer.writerows(asdict(label) for label in labels)
+    with whole_file(path) as file:
+        file.write(text.getvalue().encode())
