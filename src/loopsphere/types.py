@@ -54,6 +54,31 @@ class Clip:
 
 
 @dataclass(frozen=True)
+class Recording:
+    """One loop as it is stored: what a mono mix at another rate no longer tells.
+
+    Attributes
+    ----------
+    path : str
+        As the user wrote it.
+    samples : float32 ndarray of shape (n_samples, n_kept)
+        The first channel, or the first two where there are more; full scale is 1.
+    sample_rate : int
+        Hz, as stored in the file.
+    n_channels : int
+        Channels stored in the file.
+    audio_hash : str
+        As for `Clip`.
+    """
+
+    path: str
+    samples: Float32Array
+    sample_rate: int
+    n_channels: int
+    audio_hash: str
+
+
+@dataclass(frozen=True)
 class SkippedFile:
     """A path that could not be used, and the reason in the user's words."""
 

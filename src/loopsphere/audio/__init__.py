@@ -9,7 +9,7 @@ from loopsphere.audio.limits import (
     MIN_SAMPLE_RATE_HZ,
     SILENCE_DBFS,
 )
-from loopsphere.audio.loading import load_clip
+from loopsphere.audio.loading import load_clip, load_recording
 
 __all__ = [
     "AUDIO_EXTENSIONS",
@@ -21,4 +21,5 @@ __all__ = [
     "SILENCE_DBFS",
     "find_loops",
     "load_clip",
+    "load_recording",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,7 +21,7 @@ from loopsphere.audio.limits import (
     check_not_too_long,
 )
 from loopsphere.errors import AudioError
-from loopsphere.types import Clip, Float32Array
+from loopsphere.types import Clip, Float32Array, Recording
 
 _SILENCE_PEAK = 10.0 ** (SILENCE_DBFS / 20)
 
@@ -74,12 +75,24 @@ def _check_length(n_samples: int, stream: AudioStream) -> None:
         raise AudioError(f"shorter than {MIN_DURATION_S * 1000:.0f} ms ({duration_s * 1000:.0f} ms)")
 
 
-def _decode_mono(stream: AudioStream) -> tuple[Float32Array, str]:
-    """Return the mono mix at the file's own rate and the hash of all channels."""
+@dataclass(frozen=True)
+class _Decoded:
+    """A whole file: its mono mix, as many of its channels as were asked for, both at its own rate."""
+
+    mono: Float32Array
+    channels: Float32Array
+    sample_rate: int
+    n_channels: int
+    audio_hash: str
+
+
+def _decode(stream: AudioStream, n_kept: int) -> _Decoded:
+    """Return the mono mix, the first `n_kept` channels (fewer if there are fewer) and the hash of all."""
     # Weighted before they are summed, so that the mean of finite samples cannot overflow.
     weights = np.full(stream.n_channels, 1 / stream.n_channels, np.float32)
     digest = hashlib.sha256(f"{stream.sample_rate} {stream.n_channels} ".encode())
     mono_blocks: list[Float32Array] = []
+    channel_blocks: list[Float32Array] = []
     n_samples, channel_peak = 0, 0.0
     for block in stream.blocks:
         digest.update(np.ascontiguousarray(block, "<f4").data)
@@ -90,10 +103,30 @@ def _decode_mono(stream: AudioStream) -> tuple[Float32Array, str]:
         if channel_peak < _SILENCE_PEAK:
             channel_peak = max(channel_peak, _peak(block))
         mono_blocks.append(mono)
+        if n_kept:
+            channel_blocks.append(block[:, :n_kept].copy())
     _check_length(n_samples, stream)
     waveform = np.concatenate(mono_blocks)
     _check_levels(waveform, channel_peak)
-    return waveform, digest.hexdigest()
+    return _Decoded(
+        mono=waveform,
+        channels=np.concatenate(channel_blocks) if n_kept else waveform[:, None][:, :0],
+        sample_rate=stream.sample_rate,
+        n_channels=stream.n_channels,
+        audio_hash=digest.hexdigest(),
+    )
+
+
+def _decode_file(path: str | os.PathLike[str], n_kept: int = 0) -> _Decoded:
+    with _open(path) as file:
+        try:
+            with open_stream(file) as stream:
+                check_format(stream.sample_rate, stream.n_channels)
+                if stream.promised_s is not None:
+                    check_not_too_long(stream.promised_s)
+                return _decode(stream, n_kept)
+        except OSError as error:  # a disk or network that fails
+            raise AudioError(f"cannot be read ({error.strerror})") from error
 
 
 def load_clip(path: str | os.PathLike[str], sample_rate: int) -> Clip:
@@ -130,25 +163,43 @@ def load_clip(path: str | os.PathLike[str], sample_rate: int) -> Clip:
     >>> clip.waveform.dtype, clip.sample_rate  # doctest: +SKIP
     (dtype('float32'), 48000)
     """
-    with _open(path) as file:
-        try:
-            with open_stream(file) as stream:
-                check_format(stream.sample_rate, stream.n_channels)
-                if stream.promised_s is not None:
-                    check_not_too_long(stream.promised_s)
-                waveform, audio_hash = _decode_mono(stream)
-                file_sample_rate, n_channels = stream.sample_rate, stream.n_channels
-        except OSError as error:  # a disk or network that fails
-            raise AudioError(f"cannot be read ({error.strerror})") from error
-    n_file_samples = len(waveform)
-    if sample_rate != file_sample_rate:
-        waveform = soxr.resample(waveform, file_sample_rate, sample_rate, quality="HQ")
+    decoded = _decode_file(path)
+    waveform = decoded.mono
+    if sample_rate != decoded.sample_rate:
+        waveform = soxr.resample(waveform, decoded.sample_rate, sample_rate, quality="HQ")
     return Clip(
         path=os.fspath(path),
         waveform=waveform,
         sample_rate=sample_rate,
-        duration_s=n_file_samples / file_sample_rate,
-        file_sample_rate=file_sample_rate,
-        n_channels=n_channels,
-        audio_hash=audio_hash,
+        duration_s=len(decoded.mono) / decoded.sample_rate,
+        file_sample_rate=decoded.sample_rate,
+        n_channels=decoded.n_channels,
+        audio_hash=decoded.audio_hash,
+    )
+
+
+def load_recording(path: str | os.PathLike[str]) -> Recording:
+    """Decode one file as it is stored: its own rate, its first two channels.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+
+    Returns
+    -------
+    Recording
+
+    Raises
+    ------
+    AudioError
+        As for `load_clip`: what the one refuses, the other refuses.
+    """
+    decoded = _decode_file(path, n_kept=2)
+    return Recording(
+        path=os.fspath(path),
+        samples=decoded.channels,
+        sample_rate=decoded.sample_rate,
+        n_channels=decoded.n_channels,
+        audio_hash=decoded.audio_hash,
     )
