@@ -79,6 +79,36 @@ class Recording:
 
 
 @dataclass(frozen=True)
+class TokenGrid:
+    """What an encoder made of the moments and bands of one clip, in windows that cover it.
+
+    A clip that is shorter than the window was repeated to fill it, so that one moment of the clip may have
+    been seen several times: second `t` of a window that starts at `s` is second `(s + t) % duration_s`.
+
+    Attributes
+    ----------
+    tokens : float32 ndarray of shape (n_windows, n_steps, n_bands, dim)
+        Steps from first to last, bands from low to high.
+    window_starts_s : float64 ndarray of shape (n_windows,)
+        Seconds at which each window's first step begins.
+    step_s : float
+        Seconds from a step to the next.
+    band_edges_hz : float64 ndarray of shape (n_bands + 1,)
+    duration_s : float
+        Of the clip.
+    filled_s : float
+        Seconds that hold sound, repeats included; what follows in a window is padding.
+    """
+
+    tokens: Float32Array
+    window_starts_s: npt.NDArray[np.float64]
+    step_s: float
+    band_edges_hz: npt.NDArray[np.float64]
+    duration_s: float
+    filled_s: float
+
+
+@dataclass(frozen=True)
 class SkippedFile:
     """A path that could not be used, and the reason in the user's words."""
 

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from loopsphere.errors import FeatureError
 from loopsphere.features.config import MelConfig
 from loopsphere.features.fusion import fuse_mel
-from loopsphere.features.mel import log_mel
-from loopsphere.types import Float32Array
+from loopsphere.features.mel import band_edges_hz, log_mel
+from loopsphere.types import Float32Array, TokenGrid
 
 if TYPE_CHECKING:
     from loopsphere.models.htsat import HTSATConfig
@@ -33,6 +33,9 @@ class Runtime(Protocol):
         self, view: Float32Array, is_longer: npt.NDArray[np.bool_], local_views: Float32Array
     ) -> Float32Array:
         """Return the embeddings of one batch, (n_clips, embedding_dim)."""
+
+    def tokens(self, view: Float32Array, stages: Sequence[int]) -> tuple[Float32Array, ...]:
+        """Return the tokens of some stages, each (n_windows, n_steps, n_bands, dim)."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +100,60 @@ class Encoder:
             `waveform` is not 1-D, is empty or is not finite.
         """
         mel = log_mel(waveform, self.mel)
-        n_frames = self.mel.n_frames
         if self.config.fusion:
-            return fuse_mel(mel, n_frames=n_frames)
-        n_windows = -(-len(mel) // n_frames)
-        starts = np.linspace(0, len(mel) - n_frames, n_windows).round().astype(int)
-        return np.stack([mel[start : start + n_frames] for start in starts])
+            return fuse_mel(mel, n_frames=self.mel.n_frames)
+        return _windows(mel, self.mel.n_frames)[0]
+
+    def token_grids(self, waveform: Float32Array, stages: Sequence[int] = (0, 1)) -> tuple[TokenGrid, ...]:
+        """Return what the network makes of a clip's moments and bands, before it is pooled.
+
+        A clip that is longer than the window is cut into as few evenly spaced windows as cover it, with
+        fusion too: its local views leave gaps, and its whole-clip view is too coarse to point at a moment.
+
+        Parameters
+        ----------
+        waveform : float32 ndarray of shape (n_samples,)
+            Mono, at `mel.sample_rate`.
+        stages : sequence of int
+            Of the network, from 0. The first two of the bundled encoder have steps of 0.16 and 0.32 s.
+
+        Returns
+        -------
+        grids : tuple of TokenGrid
+            One a stage.
+
+        Raises
+        ------
+        FeatureError
+            `waveform` is not 1-D, is empty or is not finite.
+        """
+        mel = log_mel(waveform, self.mel)
+        windows, starts = _windows(mel, self.mel.n_frames)
+        batches = [
+            self.runtime.tokens(windows[start : start + BATCH_SIZE], stages)
+            for start in range(0, len(windows), BATCH_SIZE)
+        ]
+        return tuple(
+            self._grid(np.concatenate(tokens), starts, waveform.size) for tokens in zip(*batches, strict=True)
+        )
+
+    def _grid(self, tokens: Float32Array, starts: npt.NDArray[np.int64], n_samples: int) -> TokenGrid:
+        """Put tokens on the clip's axes of time and frequency."""
+        n_steps, n_bands = tokens.shape[1:3]
+        hop_s = self.mel.hop_length / self.mel.sample_rate
+        # The network stretches the window's frames to its image, first onto first and last onto last.
+        pixel_s = hop_s * (self.mel.n_frames - 1) / (self.config.n_frames - 1)
+        duration_s = n_samples / self.mel.sample_rate
+        n_repeats = self.mel.window_samples // n_samples if self.mel.short_clip == "repeatpad" else 0
+        return TokenGrid(
+            tokens=tokens,
+            # A frame stands for the time around its centre, the first one for half a pixel before 0 too.
+            window_starts_s=starts * hop_s - pixel_s / 2,
+            step_s=pixel_s * self.config.n_frames / n_steps,
+            band_edges_hz=band_edges_hz(self.mel, n_bands),
+            duration_s=duration_s,
+            filled_s=n_repeats * duration_s if n_repeats else max(duration_s, self.mel.window_s),
+        )
 
     def embed_views(self, views: Sequence[Float32Array]) -> Float32Array:
         """Embed clips that are views already.
@@ -189,3 +240,10 @@ class Encoder:
             is_longer,
             np.stack(local_views) if local_views else no_local_views,
         )
+
+
+def _windows(mel: Float32Array, n_frames: int) -> tuple[Float32Array, npt.NDArray[np.int64]]:
+    """Cut a log-mel into as few evenly spaced windows as cover it; return them and their first frames."""
+    n_windows = -(-len(mel) // n_frames)
+    starts = np.linspace(0, len(mel) - n_frames, n_windows).round().astype(np.int64)
+    return np.stack([mel[start : start + n_frames] for start in starts]), starts

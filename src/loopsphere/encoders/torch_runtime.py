@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -49,11 +52,35 @@ class TorchRuntime:
         -------
         embedding : float32 ndarray of shape (n_clips, embedding_dim)
         """
-        # TensorFloat-32, cuDNN's default for convolutions, would cost three digits.
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with _exact():
             arrays = (view, is_longer, local_views)
             tensors = [torch.from_numpy(array).to(self.device) for array in arrays]
             return self._network(*tensors).cpu().numpy()  # type: ignore[no-any-return]
+
+    def tokens(self, view: Float32Array, stages: Sequence[int]) -> tuple[Float32Array, ...]:
+        """Return the tokens of some stages for windows that stand alone.
+
+        Parameters
+        ----------
+        view : float32 ndarray of shape (n_windows, n_frames, n_mels)
+        stages : sequence of int
+            See `HTSAT.tokens`.
+
+        Returns
+        -------
+        tokens : tuple of float32 ndarray of shape (n_windows, n_steps, n_bands, dim)
+            One a stage.
+        """
+        with _exact():
+            grids = self._network.tokens(torch.from_numpy(view).to(self.device), stages=stages)
+            return tuple(grid.permute(0, 3, 2, 1).contiguous().cpu().numpy() for grid in grids)
+
+
+@contextmanager
+def _exact() -> Iterator[None]:
+    # TensorFloat-32, cuDNN's default for convolutions, would cost three digits.
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield
 
 
 def _pick(device: str) -> torch.device:

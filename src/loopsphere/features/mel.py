@@ -66,6 +66,26 @@ def mel_filters(config: MelConfig) -> Float32Array:
     return result
 
 
+def band_edges_hz(config: MelConfig, n_groups: int) -> npt.NDArray[np.float64]:
+    """Return where groups of neighbouring mel bands meet.
+
+    Parameters
+    ----------
+    config : MelConfig
+    n_groups : int
+        Equal groups that the `n_mels` bands are put into.
+
+    Returns
+    -------
+    edges_hz : float64 ndarray of shape (n_groups + 1,)
+        Hz, halfway on the mel scale between the centres of the bands on either side.
+    """
+    first, last = (_hz_to_mel(hz, config.filters) for hz in (config.fmin, config.fmax))
+    band_mel = (last - first) / (config.n_mels + 1)
+    edges = first + band_mel * (0.5 + np.linspace(0, config.n_mels, n_groups + 1))
+    return _mel_to_hz(edges, config.filters)
+
+
 def fill_window(waveform: Float32Array, config: MelConfig) -> Float32Array:
     """Bring a short clip to the encoder's window; leave a longer one as it is.
 

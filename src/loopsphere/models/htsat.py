@@ -7,6 +7,7 @@ the last stage's tokens is the embedding.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -249,9 +250,14 @@ class HTSAT(nn.Module):
         return nn.Sequential(*merging, *blocks)
 
     def tokens(
-        self, view: Tensor, is_longer: Tensor | None = None, local_views: Tensor | None = None
-    ) -> Tensor:
-        """Return the last stage's tokens, unfolded along time.
+        self,
+        view: Tensor,
+        is_longer: Tensor | None = None,
+        local_views: Tensor | None = None,
+        *,
+        stages: Sequence[int] = (-1,),
+    ) -> tuple[Tensor, ...]:
+        """Return the tokens of some stages, unfolded along time.
 
         Parameters
         ----------
@@ -261,17 +267,22 @@ class HTSAT(nn.Module):
             Which clips are longer than the window; None means none.
         local_views : float Tensor of shape (n_longer, 3, n_frames, n_mels) or None
             Front, middle and back of the longer clips, in the order of the batch.
+        stages : sequence of int
+            Which, from 0; -1 is the last. An early stage is finer in time and sees less around a token.
 
         Returns
         -------
-        tokens : float Tensor of shape (n_clips, embedding_dim, n_bands, n_steps)
-            Normalised; bands from low to high, steps from first to last.
+        tokens : tuple of float Tensor of shape (n_clips, dim, n_bands, n_steps)
+            One a stage asked for; bands from low to high, steps from first to last. Those of the last stage
+            are normalised. Stage k has `width * 2**k` channels and `image_size / patch_stride / 2**k` tokens
+            a side of the image.
 
         Raises
         ------
         FeatureError
             A clip is longer but this encoder has no fusion, or the shapes do not fit.
         """
+        wanted = [stage % len(self.stages) for stage in stages]
         patches = self.patches(self._image(view[:, None]))
         if is_longer is not None and local_views is not None and len(local_views):
             if self.fusion is None:
@@ -279,19 +290,26 @@ class HTSAT(nn.Module):
             patches = patches.clone()
             patches[is_longer] = self.fusion(patches[is_longer], self._image(local_views))
         tokens = self.patch_norm(patches.permute(0, 2, 3, 1))
-        for stage in self.stages:
+        found: dict[int, Tensor] = {}
+        for index, stage in enumerate(self.stages[: max(wanted) + 1]):
             tokens = stage(tokens)
-        tokens = self.norm(tokens)
+            if index in wanted:
+                found[index] = self._unfold(self.norm(tokens) if index == len(self.stages) - 1 else tokens)
+        return tuple(found[index] for index in wanted)
+
+    def _unfold(self, tokens: Tensor) -> Tensor:
+        """Undo `_image`'s folding: (n_clips, height, width, dim) to (n_clips, dim, n_bands, n_steps)."""
         n_clips, height, width, dim = tokens.shape
         n_bands = height // self.config.freq_ratio
-        pieces: Tensor = tokens.view(n_clips, self.config.freq_ratio, n_bands, width, dim)
+        pieces = tokens.view(n_clips, self.config.freq_ratio, n_bands, width, dim)
         return pieces.permute(0, 4, 2, 1, 3).flatten(3)
 
     def forward(
         self, view: Tensor, is_longer: Tensor | None = None, local_views: Tensor | None = None
     ) -> Tensor:
-        """Return embeddings, the mean of `tokens`; float Tensor of shape (n_clips, embedding_dim)."""
-        return self.tokens(view, is_longer, local_views).mean((2, 3))
+        """Return embeddings, the mean of the last stage's tokens; float Tensor (n_clips, embedding_dim)."""
+        (tokens,) = self.tokens(view, is_longer, local_views)
+        return tokens.mean((2, 3))
 
     def _image(self, views: Tensor) -> Tensor:
         """Normalise bands, stretch to the image's frames, fold time: (n, c, t, m) to (n, c, side, side)."""
