@@ -1,0 +1,86 @@
+"""Tempo and key as a file's tags state them: ID3, Vorbis comments, MP4, RIFF, and ACID's own chunk."""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+_ACID_ONE_SHOT = 0x01
+_ACID_BYTES = 24
+
+
+@dataclass(frozen=True)
+class MusicTags:
+    """What the tags say.
+
+    Attributes
+    ----------
+    tempo_bpm : float or None
+    key : str or None
+        As it stands there: 'Am', 'F# minor', '8A'.
+    """
+
+    tempo_bpm: float | None = None
+    key: str | None = None
+
+
+def read_music_tags(path: str | os.PathLike[str]) -> MusicTags:
+    """Read tempo and key from a file's tags.
+
+    Parameters
+    ----------
+    path : str or PathLike
+
+    Returns
+    -------
+    tags : MusicTags
+        Empty where there are none, or none that can be read: a tag is never a reason to refuse a loop.
+    """
+    from tinytag import ParseError, TinyTag
+
+    try:
+        other = TinyTag.get(path).other
+    except (ParseError, OSError, ValueError):
+        other = {}
+    tempo = _number(_first(other.get("bpm")))
+    if tempo is None:
+        tempo = _acid_tempo(path)
+    return MusicTags(tempo, _first(other.get("initial_key")))
+
+
+def _first(values: object) -> str | None:
+    return str(values[0]) if isinstance(values, list) and values else None
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float((text or "").replace(",", "."))
+    except ValueError:
+        return None
+    return value if value > 0 else None
+
+
+def _acid_tempo(path: str | os.PathLike[str]) -> float | None:
+    """Return the tempo of a WAV file's `acid` chunk; one-shots have none."""
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(12)
+            if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+                return None
+            while len(header := file.read(8)) == 8:
+                name, n_bytes = header[:4], int.from_bytes(header[4:], "little")
+                if name == b"acid" and n_bytes >= _ACID_BYTES:
+                    content = file.read(_ACID_BYTES)
+                    if len(content) < _ACID_BYTES:
+                        return None
+                    flags, tempo = (
+                        struct.unpack_from("<I", content)[0],
+                        struct.unpack_from("<f", content, 20)[0],
+                    )
+                    return float(tempo) if not flags & _ACID_ONE_SHOT and 0 < tempo < 1000 else None
+                file.seek(n_bytes + n_bytes % 2, os.SEEK_CUR)
+    except OSError:
+        return None
+    return None

@@ -1,0 +1,237 @@
+"""Tempo, onsets, swing and timing, from an onset curve that wraps as the loop does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import fft, ndimage
+
+from loopsphere.explain.spectra import band_matrix, power_frames
+from loopsphere.types import Float32Array
+
+FloatArray = npt.NDArray[np.float64]
+
+_N_FFT = 1024
+_HOP_S = 0.005
+_N_BANDS = 36
+_ONSET_SPACING_S = 0.05
+_ONSET_SHARE = 0.18
+_SLOWEST_BPM, _FASTEST_BPM = 50.0, 220.0
+# Tempi of loops: log-normal around the middle, in octaves.
+_USUAL_BPM, _USUAL_OCTAVES = 112.0, 0.55
+_MIN_ONSETS = 4
+_OFF_GRID_MARGIN = 1.25
+
+
+@dataclass(frozen=True)
+class OnsetCurve:
+    """How much starts when.
+
+    Attributes
+    ----------
+    strength : float64 ndarray of shape (n_frames,)
+        At least 0; wraps.
+    hop_s : float
+        Seconds from frame to frame: the loop is `n_frames * hop_s` long.
+    onsets : int64 ndarray of shape (n_onsets,)
+        Frames of the peaks.
+    """
+
+    strength: FloatArray
+    hop_s: float
+    onsets: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Tempo:
+    """A tempo and how far to trust it.
+
+    Attributes
+    ----------
+    bpm : float
+    confidence : float
+        0 to 1.
+    """
+
+    bpm: float
+    confidence: float
+
+
+def onset_curve(waveform: Float32Array, sample_rate: int) -> OnsetCurve:
+    """Measure spectral flux on a compressed scale.
+
+    Parameters
+    ----------
+    waveform : float32 ndarray of shape (n_samples,)
+        Mono, not all zero.
+    sample_rate : int
+        Hz; 22,050 is enough.
+
+    Returns
+    -------
+    curve : OnsetCurve
+
+    References
+    ----------
+    Böck and Widmer 2013, 'Maximum filter vibrato suppression for onset detection', DAFx.
+    """
+    hop = max(1, round(_HOP_S * sample_rate))
+    power = power_frames(waveform, _N_FFT, hop, wrap=True)
+    edges = np.geomspace(40.0, 0.48 * sample_rate, _N_BANDS + 2).astype(np.float32)
+    bands = np.sqrt(power @ band_matrix(edges, sample_rate, _N_FFT))
+    level = np.log1p(np.float32(1000.0 / max(float(bands.max()), 1e-12)) * bands)
+    # Against the neighbourhood's loudest band two frames earlier: vibrato is no onset.
+    before = ndimage.maximum_filter1d(np.roll(level, 3, axis=0), 3, axis=1)
+    flux = np.maximum(level - before, 0).mean(axis=1).astype(np.float64)
+    strength = ndimage.gaussian_filter1d(flux, 1.5, mode="wrap")
+    hop_s = len(waveform) / sample_rate / len(strength)
+    return OnsetCurve(strength, hop_s, _peaks(strength, hop_s))
+
+
+def _peaks(strength: FloatArray, hop_s: float) -> npt.NDArray[np.int64]:
+    n_around = 2 * max(1, round(_ONSET_SPACING_S / 2 / hop_s)) + 1
+    highest = ndimage.maximum_filter1d(strength, n_around, mode="wrap")
+    local_mean = ndimage.uniform_filter1d(strength, 2 * round(0.1 / hop_s) + 1, mode="wrap")
+    threshold = np.maximum(_ONSET_SHARE * np.quantile(highest, 0.95), 1.15 * local_mean)
+    return np.flatnonzero((strength == highest) & (strength > threshold) & (strength > 1e-6))
+
+
+def onset_density(curve: OnsetCurve) -> float:
+    """Return onsets a second."""
+    return len(curve.onsets) / (len(curve.strength) * curve.hop_s)
+
+
+def tempo(curve: OnsetCurve) -> Tempo | None:
+    """Estimate the tempo of a loop.
+
+    A loop holds a whole number of beats, so the candidates are few: each is judged by how well the onset curve
+    repeats after a beat, and its halves and multiples, by how usual the tempo is, and by how usual the count is.
+
+    Parameters
+    ----------
+    curve : OnsetCurve
+
+    Returns
+    -------
+    tempo : Tempo or None
+        None where too little starts to have a tempo.
+
+    References
+    ----------
+    Font and Serra 2016, 'Tempo estimation for music loops and a simple confidence measure', ISMIR.
+    """
+    n_frames = len(curve.strength)
+    duration_s = n_frames * curve.hop_s
+    if len(curve.onsets) < _MIN_ONSETS:
+        return None
+    repeats = _autocorrelation(curve.strength)
+    counts = np.arange(
+        max(1, int(np.ceil(duration_s * _SLOWEST_BPM / 60))), int(duration_s * _FASTEST_BPM / 60) + 1
+    )
+    if not len(counts):
+        return None
+    bpms = 60.0 * counts / duration_s
+    pulse = np.array([_pulse(repeats, n_frames / count, n_frames) for count in counts])
+    weights = np.exp(-0.5 * (np.log2(bpms / _USUAL_BPM) / _USUAL_OCTAVES) ** 2) * _count_weights(counts)
+    merit = np.maximum(pulse, 0.02) * weights
+    best = int(np.argmax(merit))
+    rest = np.delete(merit, best)
+    margin = 1.0 - float(rest.max()) / float(merit[best]) if len(rest) else 1.0
+    confidence = float(np.clip(0.5 * pulse[best] + 0.5 * margin, 0.0, 1.0))
+    return Tempo(float(bpms[best]), confidence)
+
+
+def _autocorrelation(strength: FloatArray) -> FloatArray:
+    """Return the circular autocorrelation of the onset curve, 1 at lag 0."""
+    centred = strength - strength.mean()
+    spectrum = fft.rfft(centred)
+    correlation = fft.irfft(np.abs(spectrum) ** 2, len(strength))
+    return np.asarray(correlation / max(float(correlation[0]), 1e-20))
+
+
+def _pulse(repeats: FloatArray, period: float, n_frames: int) -> float:
+    """Return how well the curve repeats after a quarter, half, one, two and four beats."""
+    total, weight_sum = 0.0, 0.0
+    for multiple, weight in ((0.25, 0.6), (0.5, 0.8), (1.0, 1.0), (2.0, 0.8), (4.0, 0.6)):
+        lag = period * multiple
+        if lag >= n_frames - 1 and multiple > 1:
+            continue
+        around = [int(np.floor(lag)) % n_frames, int(np.ceil(lag)) % n_frames]
+        total += weight * float(repeats[around].max())
+        weight_sum += weight
+    return total / weight_sum
+
+
+def _count_weights(counts: npt.NDArray[np.int64]) -> FloatArray:
+    """Return how usual it is for a loop to have so many beats."""
+    is_power = (counts & (counts - 1)) == 0
+    return np.select(
+        [is_power & (counts >= 4), counts % 4 == 0, counts == 2, counts % 3 == 0, counts % 2 == 0],
+        [1.0, 0.75, 0.6, 0.55, 0.45],
+        0.3,
+    )
+
+
+def swing(curve: OnsetCurve, bpm: float) -> float | None:
+    """Measure by how much every second sixteenth is late.
+
+    Parameters
+    ----------
+    curve : OnsetCurve
+    bpm : float
+
+    Returns
+    -------
+    swing : float or None
+        As a share of a sixteenth: 0 is straight, 1/3 a triplet. None where hardly anything starts there.
+    """
+    places, weights = _places(curve, bpm, steps_per_beat=2)
+    # Places in an eighth: 0 to 2 sixteenths; what starts near 1 is the off-beat.
+    is_off = (places > 0.7) & (places < 1.55)
+    if weights[is_off].sum() < 0.08 * weights.sum() or is_off.sum() < 3:
+        return None
+    return float(_weighted_median(places[is_off], weights[is_off]) - 1.0)
+
+
+def timing_ms(curve: OnsetCurve, bpm: float) -> float | None:
+    """Measure how far onsets lie from the grid of sixteenths, on average.
+
+    Parameters
+    ----------
+    curve : OnsetCurve
+    bpm : float
+
+    Returns
+    -------
+    deviation : float or None
+        Milliseconds, after the loop's own swing is allowed for; None for fewer than four onsets.
+    """
+    if len(curve.onsets) < _MIN_ONSETS:
+        return None
+    late = swing(curve, bpm) or 0.0
+    places, weights = _places(curve, bpm, steps_per_beat=2)
+    to_even = np.minimum(places, 2.0 - places)
+    to_odd = np.abs(places - 1.0 - late)
+    sixteenth_ms = 15_000.0 / bpm
+    return float(np.average(np.minimum(to_even, to_odd), weights=weights) * sixteenth_ms)
+
+
+def _places(curve: OnsetCurve, bpm: float, steps_per_beat: int) -> tuple[FloatArray, FloatArray]:
+    """Return where in a pair of sixteenths each onset lies (0 to 2), and its strength.
+
+    The grid is laid where the onsets agree best, since recordings rarely start on the beat to the millisecond.
+    """
+    pair_frames = 60.0 / bpm / steps_per_beat / curve.hop_s
+    weights = curve.strength[curve.onsets]
+    phases = 2j * np.pi * curve.onsets / (pair_frames / 2)
+    mean = np.sum(weights * np.exp(phases)) / weights.sum()
+    shift = float(np.angle(mean)) / (2 * np.pi)  # in sixteenths; the pair's first stays the first
+    return np.asarray((curve.onsets / (pair_frames / 2) - shift) % 2.0), weights
+
+
+def _weighted_median(values: FloatArray, weights: FloatArray) -> float:
+    order = np.argsort(values)
+    passed = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(passed, passed[-1] / 2)])

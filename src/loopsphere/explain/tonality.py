@@ -1,0 +1,236 @@
+"""Pitch range, polyphony, tuning and key, from long spectra at a low rate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from loopsphere.explain.names import Key
+from loopsphere.explain.spectra import power_frames
+from loopsphere.types import Float32Array
+
+FloatArray = npt.NDArray[np.float64]
+
+TONAL_RATE_HZ = 11_025
+_N_FFT = 4096
+_HOP = 1024
+_LOWEST_MIDI, _HIGHEST_MIDI = 24, 96
+_STEPS_PER_SEMITONE = 3
+_N_HARMONICS = 8
+_HARMONIC_STEPS = tuple(round(12 * _STEPS_PER_SEMITONE * np.log2(k)) for k in range(1, _N_HARMONICS + 1))
+_HARMONIC_WEIGHTS = tuple(0.84 ** (k - 1) for k in range(1, _N_HARMONICS + 1))
+_N_PITCH_STEPS = (_HIGHEST_MIDI - _LOWEST_MIDI) * _STEPS_PER_SEMITONE + 1
+_N_IMAGE_STEPS = _N_PITCH_STEPS + _HARMONIC_STEPS[-1]
+_MAX_VOICES = 6
+_VOICE_SHARE = 0.4
+_MIN_TONAL_SHARE = 0.45
+_PEAK_FLOOR = 1e-5
+_LOWEST_BIN = 9
+_LOWEST_TUNED_MIDI = 45
+_A4_MIDI, _A4_HZ = 69, 440.0
+
+# Probe-tone ratings: Krumhansl and Kessler 1982, as in Krumhansl 1990, 'Cognitive Foundations of Musical Pitch'.
+_MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
+_MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
+
+
+@dataclass(frozen=True)
+class Tonality:
+    """What is heard of pitch.
+
+    Attributes
+    ----------
+    pitch_low_midi, pitch_high_midi : float
+        Between them lie nine tenths of what sounds.
+    polyphony : float
+        Pitches at a time, on average.
+    tuning_cents : float
+        Deviation from A4 = 440 Hz, -50 to 50.
+    key : Key
+    key_confidence : float
+        0 to 1.
+    """
+
+    pitch_low_midi: float
+    pitch_high_midi: float
+    polyphony: float
+    tuning_cents: float
+    key: Key
+    key_confidence: float
+
+
+def tonality(waveform: Float32Array) -> Tonality | None:
+    """Measure pitch range, polyphony, tuning and key.
+
+    Pitches are found one after the other: the one whose harmonics explain most of a frame is taken out, until
+    what is left explains little.
+
+    Parameters
+    ----------
+    waveform : float32 ndarray of shape (n_samples,)
+        Mono, at `TONAL_RATE_HZ`.
+
+    Returns
+    -------
+    tonality : Tonality or None
+        None where hardly anything has a pitch: drums, noise.
+
+    References
+    ----------
+    Klapuri 2006, 'Multiple fundamental frequency estimation by summing harmonic amplitudes', ISMIR.
+    """
+    power = power_frames(waveform, _N_FFT, _HOP)
+    frame_power = power.sum(axis=1)
+    power = power[frame_power > 1e-3 * frame_power.max()]
+    weights = np.sqrt(power.sum(axis=1)).astype(np.float64)
+    peaks = _peaks(power)
+    if peaks.tonal_share < _MIN_TONAL_SHARE:
+        return None
+    salience = _voices(_pitch_image(peaks, len(power)))
+    strength = salience * (weights / weights.max())[:, None]
+    frames, steps = np.nonzero(strength)
+    midi = _LOWEST_MIDI + steps / _STEPS_PER_SEMITONE
+    sounding = strength[frames, steps]
+    tuning_cents = _tuning_cents(peaks)
+    chroma = np.bincount(np.rint(midi - tuning_cents / 100).astype(np.int64) % 12, sounding, 12)
+    key, confidence = best_key(chroma)
+    return Tonality(
+        pitch_low_midi=_weighted_quantile(midi, sounding, 0.05),
+        pitch_high_midi=_weighted_quantile(midi, sounding, 0.95),
+        polyphony=float(np.average((strength > 0).sum(axis=1), weights=weights)),
+        tuning_cents=tuning_cents,
+        key=key,
+        key_confidence=confidence,
+    )
+
+
+@dataclass(frozen=True)
+class _Peaks:
+    """Spectral peaks of all frames: their frame, frequency and magnitude; the share of the magnitude in them."""
+
+    frames: npt.NDArray[np.int64]
+    frequencies_hz: FloatArray
+    magnitudes: FloatArray
+    tonal_share: float
+
+
+def _peaks(power: Float32Array) -> _Peaks:
+    """Find what stands out: local maxima ten times above their surroundings, to a fraction of a bin."""
+    log_power = np.log(power + np.float32(1e-12) * power.max())
+    surroundings = ndimage.uniform_filter1d(log_power, 41, axis=1)
+    is_peak = np.zeros(power.shape, dtype=np.bool_)
+    inner = log_power[:, 1:-1]
+    is_peak[:, 1:-1] = (
+        (inner > log_power[:, :-2])
+        & (inner >= log_power[:, 2:])
+        & (inner > surroundings[:, 1:-1] + np.float32(np.log(10.0)))
+        & (inner > log_power.max(axis=1, keepdims=True) + np.float32(np.log(_PEAK_FLOOR)))
+    )
+    is_peak[:, :_LOWEST_BIN] = False
+    frames, bins = np.nonzero(is_peak)
+    left, middle, right = (log_power[frames, bins + d].astype(np.float64) for d in (-1, 0, 1))
+    shift = 0.5 * (left - right) / (left - 2 * middle + right)
+    magnitude = np.sqrt(power)
+    near = sum(
+        magnitude[frames, np.clip(bins + d, 0, power.shape[1] - 1)].sum(dtype=np.float64) for d in (-1, 0, 1)
+    )
+    return _Peaks(
+        frames,
+        (bins + shift) * (TONAL_RATE_HZ / _N_FFT),
+        np.exp(0.5 * middle),
+        float(near / magnitude.sum(dtype=np.float64)),
+    )
+
+
+def _pitch_image(peaks: _Peaks, n_frames: int) -> FloatArray:
+    """Lay the peaks on a scale of pitch, compressed so that loud partials do not drown the others."""
+    steps = np.rint((_midi(peaks.frequencies_hz) - _LOWEST_MIDI) * _STEPS_PER_SEMITONE).astype(np.int64)
+    is_within = (steps >= 0) & (steps < _N_IMAGE_STEPS)
+    image = np.zeros((n_frames, _N_IMAGE_STEPS))
+    np.maximum.at(image, (peaks.frames[is_within], steps[is_within]), peaks.magnitudes[is_within] ** 0.5)
+    return image
+
+
+def _midi(frequencies_hz: FloatArray) -> FloatArray:
+    return np.asarray(_A4_MIDI + 12.0 * np.log2(np.maximum(frequencies_hz, 1.0) / _A4_HZ))
+
+
+def _voices(image: FloatArray) -> FloatArray:
+    """Take out one pitch after the other from every frame.
+
+    Returns
+    -------
+    salience : float64 ndarray of shape (n_frames, n_pitch_steps)
+        Of the pitches found; 0 elsewhere.
+    """
+    image = image.copy()
+    n_frames, rows = len(image), np.arange(len(image))
+    salience = np.zeros((n_frames, _N_PITCH_STEPS))
+    strongest = np.zeros(n_frames)
+    for _ in range(_MAX_VOICES):
+        # A partial counts within a third of a semitone.
+        widened = ndimage.maximum_filter1d(image, 3, axis=1)
+        sums = np.zeros((n_frames, _N_PITCH_STEPS))
+        for offset, weight in zip(_HARMONIC_STEPS, _HARMONIC_WEIGHTS, strict=True):
+            sums += weight * widened[:, offset : offset + _N_PITCH_STEPS]
+        # A pitch whose own fundamental is missing may be real, but is more often an octave too low.
+        sums *= np.where(widened[:, :_N_PITCH_STEPS] > 0, 1.0, 0.6)
+        best = sums.argmax(axis=1)
+        value = sums[rows, best]
+        strongest = np.maximum(strongest, value)
+        is_voice = (value > _VOICE_SHARE * strongest) & (value > 0)
+        if not is_voice.any():
+            break
+        found, at = rows[is_voice], best[is_voice]
+        salience[found, at] = np.maximum(salience[found, at], value[is_voice] / strongest[is_voice])
+        for offset in _HARMONIC_STEPS:
+            for beside in (-1, 0, 1):
+                image[found, np.clip(at + offset + beside, 0, _N_IMAGE_STEPS - 1)] *= 0.1
+    return salience
+
+
+def _tuning_cents(peaks: _Peaks) -> float:
+    """Return by how much the peaks lie beside the semitones, as a circular mean."""
+    midi = _midi(peaks.frequencies_hz)
+    is_exact = (midi > _LOWEST_TUNED_MIDI) & (midi < _HIGHEST_MIDI)
+    turn = np.sum(peaks.magnitudes[is_exact] * np.exp(2j * np.pi * midi[is_exact]))
+    return float(np.angle(turn) * 100.0 / (2 * np.pi))
+
+
+def best_key(chroma: FloatArray) -> tuple[Key, float]:
+    """Return the key whose profile fits best.
+
+    Parameters
+    ----------
+    chroma : float64 ndarray of shape (12,)
+        Strength of each pitch class, C first.
+
+    Returns
+    -------
+    key : Key
+    confidence : float
+        0 to 1: how far the best fit lies above the second.
+    """
+    centred = chroma - chroma.mean()
+    fits = np.array(
+        [
+            [
+                float(np.dot(centred, np.roll(profile - profile.mean(), tonic))) / float(np.std(profile))
+                for tonic in range(12)
+            ]
+            for profile in (np.array(_MAJOR), np.array(_MINOR))
+        ]
+    ) / max(12.0 * float(np.std(chroma)), 1e-12)
+    order = np.argsort(fits, axis=None)
+    mode, tonic = divmod(int(order[-1]), 12)
+    margin = fits.flat[order[-1]] - fits.flat[order[-2]]
+    return Key(tonic, bool(mode)), float(np.clip(fits[mode, tonic] * min(1.0, 4.0 * margin), 0.0, 1.0))
+
+
+def _weighted_quantile(values: FloatArray, weights: FloatArray, quantile: float) -> float:
+    order = np.argsort(values)
+    passed = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(passed, quantile * passed[-1])])
