@@ -33,5 +33,9 @@ class MissingExtraError(LoopsphereError):
     """An optional package is needed; the message names the command that installs it."""
 
 
+class LibraryError(LoopsphereError):
+    """A library cannot be opened, read or written, or another process holds it for too long."""
+
+
 class UnknownNameError(LoopsphereError):
     """There is no detector, encoder or preset of that name; the message lists those that exist."""
