@@ -1,4 +1,4 @@
-"""A burst at a known second and pitch must move the tokens that stand for them, whatever the front end does."""
+"""A burst at a known second and pitch must move the tokens that stand for it, whatever the front end."""
 
 from __future__ import annotations
 
@@ -36,27 +36,32 @@ def clip(encoder: Encoder, duration_s: float, burst_s: float | None = None, hz: 
     return waveform
 
 
-def moved(encoder: Encoder, duration_s: float, burst_s: float, hz: float = 1000.0):
-    """How far the burst moves each token of the first stage, (n_windows, n_steps, n_bands), and the grid."""
-    (without,) = encoder.token_grids(clip(encoder, duration_s), stages=(0,))
-    (grid,) = encoder.token_grids(clip(encoder, duration_s, burst_s, hz), stages=(0,))
+GRIDS = pytest.mark.parametrize("k", [0, 1], ids=["log-mel", "first stage"])
+
+
+def moved(encoder: Encoder, k: int, duration_s: float, burst_s: float, hz: float = 1000.0):
+    """How far the burst moves each token of grid k, (n_windows, n_steps, n_bands), and the grid."""
+    without = encoder.token_grids(clip(encoder, duration_s), stages=(0,))[k]
+    grid = encoder.token_grids(clip(encoder, duration_s, burst_s, hz), stages=(0,))[k]
     return np.linalg.norm(grid.tokens - without.tokens, axis=-1), grid
 
 
+@GRIDS
 @pytest.mark.parametrize("place", [0.03, 0.31, 0.49, 0.51, 0.77, 0.98])
-def test_a_burst_is_found_at_its_second(encoder: Encoder, place: float) -> None:
+def test_a_burst_is_found_at_its_second(encoder: Encoder, k: int, place: float) -> None:
     burst_s = place * encoder.mel.window_s
-    distance, grid = moved(encoder, encoder.mel.window_s, burst_s)
+    distance, grid = moved(encoder, k, encoder.mel.window_s, burst_s)
     step = distance[0].sum(axis=1).argmax()
     start_s = grid.window_starts_s[0] + step * grid.step_s
     assert start_s - BURST_S <= burst_s <= start_s + grid.step_s + BURST_S
 
 
+@GRIDS
 @pytest.mark.parametrize("place", [0.05, 0.4, 0.75])
-def test_a_burst_is_found_in_every_repeat(encoder: Encoder, place: float) -> None:
+def test_a_burst_is_found_in_every_repeat(encoder: Encoder, k: int, place: float) -> None:
     duration_s = 0.3 * encoder.mel.window_s
     burst_s = place * duration_s
-    distance, grid = moved(encoder, duration_s, burst_s)
+    distance, grid = moved(encoder, k, duration_s, burst_s)
     assert (grid.duration_s, grid.filled_s) == pytest.approx((duration_s, encoder.mel.window_s), abs=1e-3)
     for repeat in range(3):
         span = (np.array([0.0, duration_s]) + repeat * duration_s - grid.window_starts_s[0]) / grid.step_s
@@ -66,27 +71,30 @@ def test_a_burst_is_found_in_every_repeat(encoder: Encoder, place: float) -> Non
         assert start_s - BURST_S <= burst_s <= start_s + grid.step_s + BURST_S
 
 
+@GRIDS
 @pytest.mark.parametrize("place", [0.02, 0.35, 0.6, 0.99])
-def test_a_burst_is_found_in_the_windows_of_a_long_clip(encoder: Encoder, place: float) -> None:
+def test_a_burst_is_found_in_the_windows_of_a_long_clip(encoder: Encoder, k: int, place: float) -> None:
     duration_s = 2.6 * encoder.mel.window_s
     burst_s = place * duration_s
-    distance, grid = moved(encoder, duration_s, burst_s)
+    distance, grid = moved(encoder, k, duration_s, burst_s)
     assert len(grid.tokens) == 3
     window, step = np.unravel_index(distance.sum(axis=2).argmax(), distance.shape[:2])
     start_s = grid.window_starts_s[window] + step * grid.step_s
     assert start_s - BURST_S <= burst_s <= start_s + grid.step_s + BURST_S
 
 
+@GRIDS
 @pytest.mark.parametrize("hz", [150.0, 700.0, 2500.0])
-def test_a_burst_is_found_at_its_pitch(encoder: Encoder, hz: float) -> None:
-    distance, grid = moved(encoder, encoder.mel.window_s, 0.4 * encoder.mel.window_s, hz)
+def test_a_burst_is_found_at_its_pitch(encoder: Encoder, k: int, hz: float) -> None:
+    distance, grid = moved(encoder, k, encoder.mel.window_s, 0.4 * encoder.mel.window_s, hz)
     _, _, band = np.unravel_index(distance.argmax(), distance.shape)
     # A window of 30 ms smears a tone by some 60 Hz, which may reach the neighbour of a narrow low band.
     assert grid.band_edges_hz[band] - 100 <= hz <= grid.band_edges_hz[band + 1] + 100
 
 
 def test_stages_share_their_axes(encoder: Encoder) -> None:
-    first, second = encoder.token_grids(clip(encoder, 0.7), stages=(0, 1))
+    pieces, first, second = encoder.token_grids(clip(encoder, 0.7), stages=(0, 1))
+    assert pieces.tokens.shape[2] == first.tokens.shape[2]
     assert second.tokens.shape[1] * 2 == first.tokens.shape[1]
     assert second.step_s == pytest.approx(2 * first.step_s)
     assert second.window_starts_s == pytest.approx(first.window_starts_s)
@@ -96,13 +104,13 @@ def test_stages_share_their_axes(encoder: Encoder) -> None:
 def test_padding_is_told_from_sound(encoder: Encoder) -> None:
     padded = dataclasses.replace(encoder, mel=dataclasses.replace(encoder.mel, short_clip="repeatpad"))
     duration_s = 0.3 * padded.mel.window_s
-    (grid,) = padded.token_grids(clip(padded, duration_s), stages=(0,))
+    _, grid = padded.token_grids(clip(padded, duration_s), stages=(0,))
     assert grid.filled_s == pytest.approx(0.9 * padded.mel.window_s, rel=1e-3)
 
 
 def test_last_stage_is_what_the_embedding_pools(encoder: Encoder) -> None:
     waveform = clip(encoder, 0.5 * encoder.mel.window_s)
-    (grid,) = encoder.token_grids(waveform, stages=(-1,))
+    _, grid = encoder.token_grids(waveform, stages=(-1,))
     np.testing.assert_allclose(grid.tokens.mean(axis=(0, 1, 2)), encoder.embed([waveform])[0], atol=1e-4)
 
 

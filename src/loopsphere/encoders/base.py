@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from loopsphere.models.htsat import HTSATConfig
 
 BATCH_SIZE = 32
+TOKEN_STAGES = (0, 1, 2)
+"""Stages that are fine enough in time to point at a moment."""
 
 
 class Runtime(Protocol):
@@ -104,8 +106,10 @@ class Encoder:
             return fuse_mel(mel, n_frames=self.mel.n_frames)
         return _windows(mel, self.mel.n_frames)[0]
 
-    def token_grids(self, waveform: Float32Array, stages: Sequence[int] = (0, 1)) -> tuple[TokenGrid, ...]:
-        """Return what the network makes of a clip's moments and bands, before it is pooled.
+    def token_grids(
+        self, waveform: Float32Array, stages: Sequence[int] = TOKEN_STAGES
+    ) -> tuple[TokenGrid, ...]:
+        """Return what the encoder makes of a clip's moments and bands, before it is pooled.
 
         A clip that is longer than the window is cut into as few evenly spaced windows as cover it, with
         fusion too: its local views leave gaps, and its whole-clip view is too coarse to point at a moment.
@@ -115,12 +119,13 @@ class Encoder:
         waveform : float32 ndarray of shape (n_samples,)
             Mono, at `mel.sample_rate`.
         stages : sequence of int
-            Of the network, from 0. The first two of the bundled encoder have steps of 0.16 and 0.32 s.
+            Of the network, from 0. Those of the bundled encoder have steps of 0.16, 0.32, 0.64 and 1.28 s.
 
         Returns
         -------
         grids : tuple of TokenGrid
-            One a stage.
+            First the log-mel itself, in pieces half as long as a patch of the network and as high; then one
+            grid a stage.
 
         Raises
         ------
@@ -133,24 +138,32 @@ class Encoder:
             self.runtime.tokens(windows[start : start + BATCH_SIZE], stages)
             for start in range(0, len(windows), BATCH_SIZE)
         ]
-        return tuple(
-            self._grid(np.concatenate(tokens), starts, waveform.size) for tokens in zip(*batches, strict=True)
-        )
-
-    def _grid(self, tokens: Float32Array, starts: npt.NDArray[np.int64], n_samples: int) -> TokenGrid:
-        """Put tokens on the clip's axes of time and frequency."""
-        n_steps, n_bands = tokens.shape[1:3]
-        hop_s = self.mel.hop_length / self.mel.sample_rate
+        frame_s = self.mel.hop_length / self.mel.sample_rate
         # The network stretches the window's frames to its image, first onto first and last onto last.
-        pixel_s = hop_s * (self.mel.n_frames - 1) / (self.config.n_frames - 1)
+        pixel_s = frame_s * (self.mel.n_frames - 1) / (self.config.n_frames - 1)
+        n_frames, n_mels = max(1, self.config.patch_stride // 2), self.config.patch_stride
+        grids = [self._grid(_pieces(windows, n_frames, n_mels), starts, waveform.size, frame_s, n_frames)]
+        for tokens in map(np.concatenate, zip(*batches, strict=True)):
+            n_pixels = self.config.n_frames // tokens.shape[1]
+            grids.append(self._grid(tokens, starts, waveform.size, pixel_s, n_pixels))
+        return tuple(grids)
+
+    def _grid(
+        self,
+        tokens: Float32Array,
+        starts: npt.NDArray[np.int64],
+        n_samples: int,
+        column_s: float,
+        n_columns: int,
+    ) -> TokenGrid:
+        """Put tokens on the clip's axes; a step is `n_columns` columns, each `column_s` long."""
         duration_s = n_samples / self.mel.sample_rate
         n_repeats = self.mel.window_samples // n_samples if self.mel.short_clip == "repeatpad" else 0
         return TokenGrid(
             tokens=tokens,
-            # A frame stands for the time around its centre, the first one for half a pixel before 0 too.
-            window_starts_s=starts * hop_s - pixel_s / 2,
-            step_s=pixel_s * self.config.n_frames / n_steps,
-            band_edges_hz=band_edges_hz(self.mel, n_bands),
+            window_starts_s=starts * (self.mel.hop_length / self.mel.sample_rate) - column_s / 2,
+            step_s=column_s * n_columns,
+            band_edges_hz=band_edges_hz(self.mel, tokens.shape[2]),
             duration_s=duration_s,
             filled_s=n_repeats * duration_s if n_repeats else max(duration_s, self.mel.window_s),
         )
@@ -247,3 +260,12 @@ def _windows(mel: Float32Array, n_frames: int) -> tuple[Float32Array, npt.NDArra
     n_windows = -(-len(mel) // n_frames)
     starts = np.linspace(0, len(mel) - n_frames, n_windows).round().astype(np.int64)
     return np.stack([mel[start : start + n_frames] for start in starts]), starts
+
+
+def _pieces(windows: Float32Array, n_frames: int, n_mels: int) -> Float32Array:
+    """Cut windows, (n, n_frames * steps, n_mels * bands), to (n, steps, bands, n_frames * n_mels)."""
+    n_missing = -windows.shape[1] % n_frames
+    padded = np.pad(windows, ((0, 0), (0, n_missing), (0, 0)), mode="edge")
+    n_windows, n_all, n_bands = len(padded), padded.shape[1] // n_frames, padded.shape[2] // n_mels
+    pieces = padded.reshape(n_windows, n_all, n_frames, n_bands, n_mels).transpose(0, 1, 3, 2, 4)
+    return pieces.reshape(n_windows, n_all, n_bands, n_frames * n_mels)
