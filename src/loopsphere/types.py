@@ -117,6 +117,73 @@ class SkippedFile:
 
 
 @dataclass(frozen=True)
+class Reason:
+    """One thing that sets a loop apart from the normal ones.
+
+    Attributes
+    ----------
+    attribute : str
+        A field of `loopsphere.explain.Attributes`.
+    kind : str
+        "fault" where something went wrong, "style" where it is merely unlike the others.
+    text : str
+        The sentence, without a capital and a full stop.
+    strength : float
+        In standard deviations, large ones compressed; at least 1.65.
+    value : float or str
+        The loop's own.
+    usual : (low, high) or None
+        Nine tenths of the normal loops lie between; None for words, and for faults with too few loops to tell.
+    """
+
+    attribute: str
+    kind: str
+    text: str
+    strength: float
+    value: float | str
+    usual: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A normal loop that is like another one.
+
+    Attributes
+    ----------
+    path : str
+    distance : float
+        Cosine distance of the embeddings: 0 to 2.
+    """
+
+    path: str
+    distance: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why one loop is odd and what it is compared with.
+
+    Attributes
+    ----------
+    path : str
+    reasons : tuple of Reason
+        The strongest first, each about another side of the loop; empty where no single attribute stands out.
+    faults : tuple of Reason
+        Everything audible that went wrong, whether or not it is among `reasons`.
+    neighbours : tuple of Neighbour
+        The nearest normal loops.
+    attributes : dict of str to float, str or None
+        `loopsphere.explain.Attributes` by name.
+    """
+
+    path: str
+    reasons: tuple[Reason, ...]
+    faults: tuple[Reason, ...]
+    neighbours: tuple[Neighbour, ...]
+    attributes: dict[str, float | str | None]
+
+
+@dataclass(frozen=True)
 class LoopScore:
     """How odd one loop is.
 

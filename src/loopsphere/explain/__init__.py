@@ -1,7 +1,9 @@
-"""Why a loop is odd, where, compared with what: from arrays and callables, in a musician's words and units."""
+"""Why a loop is odd, where, compared with what: from arrays and callables, in a musician's words."""
 
-from loopsphere.explain.attributes import ATTRIBUTES, ATTRIBUTES_VERSION, Attributes, AttributeSpec, measure
+from loopsphere.explain.attributes import ATTRIBUTES_VERSION, Attributes, measure
 from loopsphere.explain.names import Hints, hints_from
+from loopsphere.explain.reasons import Reference, faults, top_reasons
+from loopsphere.explain.vocabulary import ATTRIBUTES, AttributeSpec
 
 __all__ = [
     "ATTRIBUTES",
@@ -9,6 +11,9 @@ __all__ = [
     "AttributeSpec",
     "Attributes",
     "Hints",
+    "Reference",
+    "faults",
     "hints_from",
     "measure",
+    "top_reasons",
 ]

@@ -20,9 +20,13 @@ _ONSET_SPACING_S = 0.05
 _ONSET_SHARE = 0.18
 _SLOWEST_BPM, _FASTEST_BPM = 50.0, 220.0
 # Tempi of loops: log-normal around the middle, in octaves.
-_USUAL_BPM, _USUAL_OCTAVES = 112.0, 0.55
+_USUAL_BPM, _USUAL_OCTAVES = 112.0, 0.75
 _MIN_ONSETS = 4
-_OFF_GRID_MARGIN = 1.25
+_GRID_PULL = 2.5
+# Beat counts that are not whole: how finely they are tried, how far from whole, and how much they are believed.
+_COUNT_STEP = 0.004
+_MIN_MISFIT_BEATS = 0.08
+_BROKEN_WEIGHT = 0.55
 
 
 @dataclass(frozen=True)
@@ -106,8 +110,10 @@ def onset_density(curve: OnsetCurve) -> float:
 def tempo(curve: OnsetCurve) -> Tempo | None:
     """Estimate the tempo of a loop.
 
-    A loop holds a whole number of beats, so the candidates are few: each is judged by how well the onset curve
-    repeats after a beat, and its halves and multiples, by how usual the tempo is, and by how usual the count is.
+    A loop should hold a whole number of beats, so the first candidates are few. Each is judged by how well the
+    onset curve repeats after a beat, its halves and multiples; by how well the onsets lie on its sixteenths; by
+    how usual the tempo and the count of beats are. A tempo that does not divide the loop is believed only where
+    it is clearly better: then the loop was cut.
 
     Parameters
     ----------
@@ -122,50 +128,60 @@ def tempo(curve: OnsetCurve) -> Tempo | None:
     ----------
     Font and Serra 2016, 'Tempo estimation for music loops and a simple confidence measure', ISMIR.
     """
-    n_frames = len(curve.strength)
-    duration_s = n_frames * curve.hop_s
-    if len(curve.onsets) < _MIN_ONSETS:
+    duration_s = len(curve.strength) * curve.hop_s
+    fewest, most = duration_s * _SLOWEST_BPM / 60, duration_s * _FASTEST_BPM / 60
+    whole = np.arange(max(1, int(np.ceil(fewest))), int(most) + 1).astype(np.float64)
+    if len(curve.onsets) < _MIN_ONSETS or not len(whole):
         return None
-    repeats = _autocorrelation(curve.strength)
-    counts = np.arange(
-        max(1, int(np.ceil(duration_s * _SLOWEST_BPM / 60))), int(duration_s * _FASTEST_BPM / 60) + 1
-    )
-    if not len(counts):
-        return None
+    broken = np.geomspace(fewest, most, int(np.log(most / fewest) / _COUNT_STEP))
+    broken = broken[np.abs(broken - np.rint(broken)) > _MIN_MISFIT_BEATS]
+    counts = np.concatenate([whole, broken])
     bpms = 60.0 * counts / duration_s
-    pulse = np.array([_pulse(repeats, n_frames / count, n_frames) for count in counts])
-    weights = np.exp(-0.5 * (np.log2(bpms / _USUAL_BPM) / _USUAL_OCTAVES) ** 2) * _count_weights(counts)
-    merit = np.maximum(pulse, 0.02) * weights
+    pulse = _pulse(_autocorrelation(curve.strength), counts)
+    usual = np.exp(-0.5 * (np.log2(bpms / _USUAL_BPM) / _USUAL_OCTAVES) ** 2)
+    usual *= np.concatenate([_count_weights(whole), np.full(len(broken), _BROKEN_WEIGHT)])
+    merit = np.maximum(pulse, 0.02) * usual * np.exp(_GRID_PULL * _on_grid(curve, counts))
     best = int(np.argmax(merit))
-    rest = np.delete(merit, best)
-    margin = 1.0 - float(rest.max()) / float(merit[best]) if len(rest) else 1.0
-    confidence = float(np.clip(0.5 * pulse[best] + 0.5 * margin, 0.0, 1.0))
-    return Tempo(float(bpms[best]), confidence)
+    others = np.abs(np.log2(counts / counts[best])) > 0.06
+    margin = 1.0 - float(merit[others].max(initial=0.0)) / float(merit[best])
+    return Tempo(float(bpms[best]), float(np.clip(0.5 * pulse[best] + 0.5 * margin, 0.0, 1.0)))
 
 
 def _autocorrelation(strength: FloatArray) -> FloatArray:
-    """Return the circular autocorrelation of the onset curve, 1 at lag 0."""
-    centred = strength - strength.mean()
-    spectrum = fft.rfft(centred)
-    correlation = fft.irfft(np.abs(spectrum) ** 2, len(strength))
-    return np.asarray(correlation / max(float(correlation[0]), 1e-20))
+    """Return the autocorrelation of the onset curve, not wrapped, 1 at lag 0."""
+    n_frames = len(strength)
+    spectrum = fft.rfft(strength - strength.mean(), 2 * n_frames)
+    correlation = fft.irfft(np.abs(spectrum) ** 2, 2 * n_frames)[:n_frames]
+    n_pairs = n_frames - np.arange(n_frames)
+    # Long lags rest on few frames: they are only partly made up for that.
+    return np.asarray(
+        correlation * n_frames / np.maximum(n_pairs, n_frames / 4) / max(float(correlation[0]), 1e-20)
+    )
 
 
-def _pulse(repeats: FloatArray, period: float, n_frames: int) -> float:
-    """Return how well the curve repeats after a quarter, half, one, two and four beats."""
-    total, weight_sum = 0.0, 0.0
+def _pulse(repeats: FloatArray, counts: FloatArray) -> FloatArray:
+    """Return how well the curve repeats after a quarter, half, one, two and four beats, for each beat count."""
+    n_frames = len(repeats)
+    total, weight_sum = np.zeros(len(counts)), np.zeros(len(counts))
     for multiple, weight in ((0.25, 0.6), (0.5, 0.8), (1.0, 1.0), (2.0, 0.8), (4.0, 0.6)):
-        lag = period * multiple
-        if lag >= n_frames - 1 and multiple > 1:
-            continue
-        around = [int(np.floor(lag)) % n_frames, int(np.ceil(lag)) % n_frames]
-        total += weight * float(repeats[around].max())
-        weight_sum += weight
-    return total / weight_sum
+        lag = n_frames / counts * multiple
+        weights = np.where((lag < 0.75 * n_frames) | (multiple <= 1), weight, 0.0)
+        at = np.minimum(lag.astype(np.int64), n_frames - 2)
+        total += weights * np.maximum(repeats[at], repeats[at + 1])
+        weight_sum += weights
+    return np.asarray(total / weight_sum)
 
 
-def _count_weights(counts: npt.NDArray[np.int64]) -> FloatArray:
+def _on_grid(curve: OnsetCurve, counts: FloatArray) -> FloatArray:
+    """Return how well the onsets agree on a grid of sixteenths, 0 to 1, wherever that grid begins."""
+    weights = curve.strength[curve.onsets]
+    turns = np.outer(4 * counts / len(curve.strength), curve.onsets)
+    return np.asarray(np.abs(np.exp(2j * np.pi * turns) @ weights) / weights.sum())
+
+
+def _count_weights(beats: FloatArray) -> FloatArray:
     """Return how usual it is for a loop to have so many beats."""
+    counts = beats.astype(np.int64)
     is_power = (counts & (counts - 1)) == 0
     return np.select(
         [is_power & (counts >= 4), counts % 4 == 0, counts == 2, counts % 3 == 0, counts % 2 == 0],

@@ -13,6 +13,7 @@ from loopsphere.types import Float32Array
 _FRAME_S = 0.046
 _LOW_END_HZ = 150.0
 _FLATNESS_BAND_HZ = (200.0, 10_000.0)
+_LEAST_FLATNESS = 1e-3  # below, nobody hears noise
 _CUTOFF_FROM_HZ = 5_000.0
 _CUTOFF_DROP_DB = 18.0
 _CUTOFF_BAND_HZ = 500.0
@@ -74,7 +75,7 @@ def timbre(waveform: Float32Array, sample_rate: int) -> Timbre:
     return Timbre(
         centroid_hz=float(centroids @ weights),
         low_end_share=float(mean_power[bins_hz < _LOW_END_HZ].sum() / mean_power.sum()),
-        flatness=float(flatness @ weights),
+        flatness=max(float(flatness @ weights), _LEAST_FLATNESS),
         cutoff_hz=_cutoff_hz(mean_power, sample_rate / n_fft),
     )
 

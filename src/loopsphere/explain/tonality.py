@@ -26,15 +26,18 @@ _N_PITCH_STEPS = (_HIGHEST_MIDI - _LOWEST_MIDI) * _STEPS_PER_SEMITONE + 1
 _N_IMAGE_STEPS = _N_PITCH_STEPS + _HARMONIC_STEPS[-1]
 _MAX_VOICES = 6
 _VOICE_SHARE = 0.4
-_MIN_TONAL_SHARE = 0.45
+_MIN_TONAL_SHARE = 0.3
 _PEAK_FLOOR = 1e-5
 _LOWEST_BIN = 9
 _LOWEST_TUNED_MIDI = 45
+_BASS_WEIGHT, _HEAD_WEIGHT, _HEAD_SHARE = 0.5, 0.5, 0.12
 _A4_MIDI, _A4_HZ = 69, 440.0
 
 # Probe-tone ratings: Krumhansl and Kessler 1982, as in Krumhansl 1990, 'Cognitive Foundations of Musical Pitch'.
 _MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 _MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
+
+_DIATONIC = (0, 2, 4, 5, 7, 9, 11)
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Tonality:
         Between them lie nine tenths of what sounds.
     polyphony : float
         Pitches at a time, on average.
+    scale_fit : float
+        Share of the pitches that lie within the best-fitting diatonic scale, 0 to 1.
     tuning_cents : float
         Deviation from A4 = 440 Hz, -50 to 50.
     key : Key
@@ -57,6 +62,7 @@ class Tonality:
     pitch_low_midi: float
     pitch_high_midi: float
     polyphony: float
+    scale_fit: float
     tuning_cents: float
     key: Key
     key_confidence: float
@@ -95,16 +101,32 @@ def tonality(waveform: Float32Array) -> Tonality | None:
     midi = _LOWEST_MIDI + steps / _STEPS_PER_SEMITONE
     sounding = strength[frames, steps]
     tuning_cents = _tuning_cents(peaks)
-    chroma = np.bincount(np.rint(midi - tuning_cents / 100).astype(np.int64) % 12, sounding, 12)
-    key, confidence = best_key(chroma)
+    classes = np.rint(midi - tuning_cents / 100).astype(np.int64) % 12
+    key, confidence = best_key(_chroma(frames, classes, sounding))
     return Tonality(
         pitch_low_midi=_weighted_quantile(midi, sounding, 0.05),
         pitch_high_midi=_weighted_quantile(midi, sounding, 0.95),
         polyphony=float(np.average((strength > 0).sum(axis=1), weights=weights)),
+        scale_fit=scale_fit(np.bincount(classes, sounding, 12)),
         tuning_cents=tuning_cents,
         key=key,
         key_confidence=confidence,
     )
+
+
+def _chroma(
+    frames: npt.NDArray[np.int64], classes: npt.NDArray[np.int64], strength: FloatArray
+) -> FloatArray:
+    """Weigh the pitch classes; the bass counts once more, and again where the loop begins: there the tonic is."""
+    loud_frames, first = np.unique(frames, return_index=True)  # np.nonzero goes from low to high
+    bass, level = classes[first], np.bincount(frames, strength)[loud_frames]
+    is_head = loud_frames <= loud_frames[0] + _HEAD_SHARE * (loud_frames[-1] - loud_frames[0])
+    parts = (
+        (1.0, classes, strength),
+        (_BASS_WEIGHT, bass, level),
+        (_HEAD_WEIGHT, bass[is_head], level[is_head]),
+    )
+    return np.sum([weight * np.bincount(of, by, 12) / by.sum() for weight, of, by in parts], axis=0)
 
 
 @dataclass(frozen=True)
@@ -198,6 +220,13 @@ def _tuning_cents(peaks: _Peaks) -> float:
     is_exact = (midi > _LOWEST_TUNED_MIDI) & (midi < _HIGHEST_MIDI)
     turn = np.sum(peaks.magnitudes[is_exact] * np.exp(2j * np.pi * midi[is_exact]))
     return float(np.angle(turn) * 100.0 / (2 * np.pi))
+
+
+def scale_fit(chroma: FloatArray) -> float:
+    """Return the share of a chroma of shape (12,) that lies within the diatonic scale that fits best."""
+    is_in_scale = np.zeros(12)
+    is_in_scale[list(_DIATONIC)] = 1.0
+    return float(max(np.dot(chroma, np.roll(is_in_scale, tonic)) for tonic in range(12)) / chroma.sum())
 
 
 def best_key(chroma: FloatArray) -> tuple[Key, float]:

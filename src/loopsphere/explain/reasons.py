@@ -1,0 +1,215 @@
+"""Why a loop is odd: its attributes against those of the normal loops, as sentences."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from loopsphere.explain.vocabulary import ATTRIBUTES, AttributeSpec
+from loopsphere.types import Reason
+
+FloatArray = npt.NDArray[np.float64]
+Value = float | str | None
+
+N_REASONS = 3
+FEWEST_LOOPS = 5
+"""Fewer normal loops tell nothing of what is usual; faults are still named."""
+_FEWEST_FOR_PER_CENT = 20
+_USUAL = (0.05, 0.95)
+_USUAL_Z = 1.645
+_LEAST_STRENGTH = 1.65
+_FULL_STRENGTH_UP_TO = 4.0
+_LEAST_SHARE_OF_A_KEY = 0.5
+_LEAST_KEY_CONFIDENCE = 0.3
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What is normal: the attributes of the normal loops.
+
+    Attributes
+    ----------
+    values : mapping of str to float64 ndarray of shape (n_with_value,)
+        Sorted, by attribute; loops without a value are left out.
+    keys : mapping of str to int
+        How many loops are in each key.
+    n_loops : int
+    """
+
+    values: Mapping[str, FloatArray]
+    keys: Mapping[str, int]
+    n_loops: int
+
+    @classmethod
+    def of(cls, records: Sequence[Mapping[str, Value]]) -> Reference:
+        """Collect the attributes of normal loops, one record by name for each.
+
+        Parameters
+        ----------
+        records : sequence of mapping of str to float, str or None
+            `Attributes.to_dict()` of each loop.
+
+        Returns
+        -------
+        reference : Reference
+        """
+        values = {}
+        for name in ATTRIBUTES:
+            column = [record.get(name) for record in records]
+            finite = [
+                float(value) for value in column if isinstance(value, int | float) and math.isfinite(value)
+            ]
+            values[name] = np.sort(np.array(finite, dtype=np.float64))
+        keys = Counter(
+            str(record["key"])
+            for record in records
+            if record.get("key") is not None and _confidence(record) >= _LEAST_KEY_CONFIDENCE
+        )
+        return cls(values, keys, len(records))
+
+    def usual(self, name: str) -> tuple[float, float] | None:
+        """Return between which values nine tenths of the normal loops lie; None where too few have one."""
+        values = self.values[name]
+        if len(values) < FEWEST_LOOPS:
+            return None
+        low, high = np.quantile(values, _USUAL)
+        return float(low), float(high)
+
+
+def top_reasons(
+    record: Mapping[str, Value], reference: Reference, n_reasons: int = N_REASONS
+) -> tuple[Reason, ...]:
+    """Name what sets a loop apart.
+
+    Parameters
+    ----------
+    record : mapping of str to float, str or None
+        The loop's `Attributes.to_dict()`.
+    reference : Reference
+        Of the normal loops without this one and its duplicates.
+    n_reasons : int, default=3
+        At most.
+
+    Returns
+    -------
+    reasons : tuple of Reason
+        The strongest first, one for each side of the loop (`AttributeSpec.aspect`); none where nothing lies
+        outside of what is usual.
+    """
+    candidates = [*_judged(record, reference), *_odd_key(record, reference)]
+    best: dict[str, Reason] = {}
+    for reason in sorted(candidates, key=lambda reason: -reason.strength):
+        spec = ATTRIBUTES.get(reason.attribute)
+        best.setdefault(spec.aspect if spec else reason.attribute, reason)
+    return tuple(best.values())[:n_reasons]
+
+
+def faults(record: Mapping[str, Value], reference: Reference) -> tuple[Reason, ...]:
+    """Name everything audible that went wrong, the strongest first; see `top_reasons`."""
+    found = [reason for reason in _judged(record, reference) if reason.kind == "fault"]
+    return tuple(sorted(found, key=lambda reason: -reason.strength))
+
+
+def _judged(record: Mapping[str, Value], reference: Reference) -> list[Reason]:
+    found = []
+    for name, spec in ATTRIBUTES.items():
+        value = record.get(name)
+        if spec.kind == "fact" or not isinstance(value, int | float) or not math.isfinite(value):
+            continue
+        z = _z(spec, float(value), reference)
+        if z is None or abs(z) < _LEAST_STRENGTH or not (spec.more if z > 0 else spec.less):
+            continue
+        found.append(
+            Reason(
+                attribute=name,
+                kind=spec.kind,
+                text=_text(spec, float(value), z, reference),
+                strength=_compressed(abs(z)),
+                value=float(value),
+                usual=reference.usual(name),
+            )
+        )
+    return found
+
+
+def _z(spec: AttributeSpec, value: float, reference: Reference) -> float | None:
+    """Return how many standard deviations a value lies from the normal median; None where that says nothing.
+
+    The deviation is taken from the far quantile of the same side, so that skewed attributes and collections of
+    several packs are judged by how far out their own loops go, and is never less than what is noticeable.
+    """
+    usual = reference.usual(spec.name)
+    if spec.kind == "fault":
+        assert spec.audible is not None
+        beyond = spec.scaled(value) - spec.scaled(spec.audible)
+        if (beyond < 0) if spec.more else (beyond > 0):
+            return None
+        if usual is None:
+            # With too few loops to compare with, what can be heard is a fault all the same.
+            return math.copysign(_LEAST_STRENGTH + abs(beyond) / spec.noticeable, 1 if spec.more else -1)
+    if usual is None:
+        return None
+    middle = spec.scaled(float(np.median(reference.values[spec.name])))
+    side = spec.scaled(usual[1]) - middle if spec.scaled(value) > middle else middle - spec.scaled(usual[0])
+    deviation = max(side / _USUAL_Z, spec.noticeable / 2)
+    n_values = len(reference.values[spec.name])
+    # Quantiles of few loops are rough: believe them less.
+    return (spec.scaled(value) - middle) / deviation * math.sqrt(n_values / (n_values + 5))
+
+
+def _compressed(z: float) -> float:
+    """Return the strength of a deviation: what is far out at all is not ranked by how far alone."""
+    excess = max(z / _FULL_STRENGTH_UP_TO, 1.0)
+    return min(z, _FULL_STRENGTH_UP_TO) + 2.0 * math.log2(excess)
+
+
+def _text(spec: AttributeSpec, value: float, z: float, reference: Reference) -> str:
+    usual = reference.usual(spec.name)
+    between = spec.between(*usual, value) if usual is not None else ""
+    if spec.sentence:
+        return spec.sentence.format(value=spec.shown(value), usual=between)
+    word = spec.more if z > 0 else spec.less
+    compared = _compared(value, z > 0, reference.values[spec.name])
+    return f"{word} than {compared} ({spec.label} {spec.shown(value)}, usually {between})"
+
+
+def _compared(value: float, is_more: bool, normal: FloatArray) -> str:
+    """Say how many loops lie on the other side, as certainly as their number allows."""
+    n_beyond = (
+        int(np.searchsorted(normal, value, "left"))
+        if is_more
+        else len(normal) - int(np.searchsorted(normal, value, "right"))
+    )
+    if n_beyond == len(normal):
+        return f"any of the {len(normal)} normal loops"
+    if len(normal) < _FEWEST_FOR_PER_CENT:
+        return f"{n_beyond} of the {len(normal)} normal loops"
+    # Rounded down: 100 % is said of no loop that others equal.
+    return f"{math.floor(100 * n_beyond / len(normal))} % of your loops"
+
+
+def _confidence(record: Mapping[str, Value]) -> float:
+    confidence = record.get("key_confidence")
+    return float(confidence) if isinstance(confidence, int | float) else 0.0
+
+
+def _odd_key(record: Mapping[str, Value], reference: Reference) -> list[Reason]:
+    """Name the key where most loops share one and this loop has another."""
+    key = record.get("key")
+    n_keys = sum(reference.keys.values())
+    if not isinstance(key, str) or n_keys < FEWEST_LOOPS or _confidence(record) < _LEAST_KEY_CONFIDENCE:
+        return []
+    usual_key, n_usual = max(reference.keys.items(), key=lambda item: item[1])
+    share, own_share = n_usual / n_keys, (reference.keys.get(key, 0) + 1) / (n_keys + 1)
+    if share < _LEAST_SHARE_OF_A_KEY or key == usual_key:
+        return []
+    strength = _compressed(math.sqrt(-2.0 * math.log(own_share)))
+    if strength < _LEAST_STRENGTH:
+        return []
+    text = f"in {key} where {math.floor(100 * share)} % of your loops are in {usual_key}"
+    return [Reason("key", "style", text, strength, key, None)]
