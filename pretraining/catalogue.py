@@ -87,7 +87,10 @@ HELD_OUT_GROUPS = frozenset(
 """Groups of recorded notes that only the evaluation split sounds."""
 
 TRAINING_FONTS = {"fluidr3": 0.55, "musescore": 0.45}
-NOTES_SHARE = {"guitar": 0.3, "bass": 0.34, "keys": 0.2, "drums": 0.1, "strings": 0.15, "ethnic": 0.2}
+NOTES_SHARE = {
+    "guitar": 0.4, "bass": 0.4, "keys": 0.35, "drums": 0.15, "strings": 0.4, "ethnic": 0.2, "organ": 0.4,
+    "brass": 0.5, "reed": 0.5, "pipe": 0.3,
+}  # fmt: skip
 """Share of a family's loops that is played on recorded notes."""
 SYNTH_SHARE = {
     "guitar": 0.26,
@@ -153,6 +156,15 @@ NOTE_FAMILIES: dict[str, str] = {
     "discordgm:drums": "drums",
 }
 """Families of the recorded groups whose class (bass_note, guitar_note) does not tell."""
+
+FETCHED_FAMILIES: dict[str, str] = {
+    "bass-electric": "bass", "bassoon": "reed", "cello": "strings", "clarinet": "reed",
+    "contrabass": "strings", "flute": "pipe", "french-horn": "brass", "guitar-acoustic": "guitar",
+    "guitar-electric": "guitar", "guitar-nylon": "guitar", "harmonium": "organ", "harp": "strings",
+    "organ": "organ", "piano": "keys", "saxophone": "reed", "trombone": "brass", "trumpet": "brass",
+    "tuba": "brass", "violin": "strings", "salamander": "keys",
+}  # fmt: skip
+"""Families of the recorded instruments that `fetch.sh` brings; all of them are training's."""
 
 
 def note_instruments(groups: dict[str, tuple[str, int, int]], *, evaluation: bool) -> list[Instrument]:

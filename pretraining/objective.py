@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pretraining.pool import FX, REGRESSED, Item
+from pretraining.pool import FX, REGRESSED, TAUGHT_DIM, Item
 
 TEMPO_HZ = np.geomspace(50.0, 220.0, 48)  # centres of the tempo classes in BPM, 3 % apart
 _TEMPERATURE = 0.1
@@ -20,7 +20,11 @@ WEIGHTS = {
     "fx": 0.5,
     "contrast": 0.5,
     "invariance": 0.5,
+    "teacher": 0.5,
+    "geometry": 8.0,
 }
+_SAME_INSTRUMENT, _SAME_FAMILY, _SAME_TO_TEACHER = 0.15, 0.25, 0.6
+"""What makes the cosine that two loops should have; the same loop has 1."""
 
 
 class Labels:
@@ -30,11 +34,14 @@ class Labels:
     ----------
     instruments, families : list of str
         The classes; an instrument that is not among them is not asked for.
+    taught : Tensor of shape (2, 200)
+        Mean and standard deviation of what the teacher makes of the pool's loops.
     """
 
-    def __init__(self, instruments: list[str], families: list[str]) -> None:
+    def __init__(self, instruments: list[str], families: list[str], taught: Tensor) -> None:
         self.instruments = instruments
         self.families = families
+        self.taught = taught
         self._instrument = {name: index for index, name in enumerate(instruments)}
         self._family = {name: index for index, name in enumerate(families)}
 
@@ -42,6 +49,8 @@ class Labels:
         """Return one tensor a term, one row an item; NaN or -100 where an item has no such label."""
         octaves = np.log2(np.array([[item.bpm] for item in items]) / TEMPO_HZ)
         tempo = np.exp(-0.5 * (octaves / 0.04) ** 2)
+        unheard = np.full(TAUGHT_DIM, np.nan, dtype=np.float16)
+        taught = np.array([unheard if item.taught is None else item.taught for item in items])
         chroma = np.array([item.chroma or [np.nan] * 12 for item in items], dtype=np.float32)
         return {
             "instrument": torch.tensor([self._instrument.get(item.instrument, -100) for item in items]),
@@ -50,6 +59,7 @@ class Labels:
             "chroma": torch.from_numpy(chroma),
             "regressed": torch.tensor([item.regressed for item in items]),
             "fx": torch.tensor([[float(name in item.fx) for name in FX] for item in items]),
+            "teacher": (torch.from_numpy(taught).float() - self.taught[0]) / self.taught[1],
         }
 
 
@@ -70,6 +80,7 @@ class Heads(nn.Module):
             "chroma": 12,
             "regressed": len(REGRESSED),
             "fx": len(FX),
+            "teacher": TAUGHT_DIM,
         }
         self.norm = nn.BatchNorm1d(embedding_dim, affine=False)
         self.readouts = nn.ModuleDict({name: nn.Linear(embedding_dim, size) for name, size in sizes.items()})
@@ -100,6 +111,8 @@ def losses(output: dict[str, Tensor], target: dict[str, Tensor]) -> dict[str, Te
         "fx": functional.binary_cross_entropy_with_logits(output["fx"], twice["fx"]),
         "contrast": _contrast_loss(output["contrast"]),
         "invariance": (first - second).square().mean(),
+        "teacher": _regression_loss(output["teacher"], twice["teacher"]),
+        "geometry": _geometry_loss(output["invariance"], twice),
     }
 
 
@@ -111,6 +124,26 @@ def _soft_label_loss(logits: Tensor, shares: Tensor) -> Tensor:
 def _regression_loss(predicted: Tensor, wanted: Tensor) -> Tensor:
     known = ~wanted.isnan()
     return functional.smooth_l1_loss(predicted[known], wanted[known])
+
+
+def _geometry_loss(embedding: Tensor, target: dict[str, Tensor]) -> Tensor:
+    """Ask of every two loops the cosine that their labels and the teacher's view of them call for.
+
+    A scorer compares embeddings by their directions, and by nothing else; so directions are what is taught
+    (relational distillation; Park et al. 2019, arXiv 1904.05068).
+    """
+    heard = ~target["teacher"].isnan().any(1)
+    n_loops = len(embedding) // 2
+    loop = torch.arange(n_loops).repeat(2)[heard]
+    unit = functional.normalize(embedding[heard], dim=1)
+    taught = functional.normalize(target["teacher"][heard], dim=1)
+    wanted = _SAME_TO_TEACHER * (taught @ taught.T)
+    for name, share in (("family", _SAME_FAMILY), ("instrument", _SAME_INSTRUMENT)):
+        label = target[name][heard]
+        wanted += share * ((label[:, None] == label) & (label >= 0)).float()
+    wanted = torch.where(loop[:, None] == loop, torch.ones_like(wanted), wanted)
+    pairs = ~torch.eye(len(loop), dtype=torch.bool)
+    return (unit @ unit.T - wanted)[pairs].square().mean()
 
 
 def _contrast_loss(projected: Tensor) -> Tensor:

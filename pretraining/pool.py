@@ -19,6 +19,7 @@ FX = (
     "amp", "band_pass", "bit_crush", "chorus", "compressor", "delay", "direct_input", "equaliser", "mp3",
     "noise", "phaser", "resample", "reverb", "room", "saturation",
 )  # fmt: skip
+TAUGHT_DIM = 200
 REGRESSED = ("density", "polyphony", "articulation", "swing", "midi_mean")
 
 
@@ -35,9 +36,11 @@ class Item:
     chroma: tuple[float, ...] | None
     regressed: tuple[float, ...]
     fx: tuple[str, ...]
+    taught: npt.NDArray[np.float16] | None = None
+    """What the teacher makes of the loop, (200,); None where the pool was rendered without one."""
 
 
-def _item(shard: int, record: dict[str, Any]) -> Item:
+def _item(shard: int, record: dict[str, Any], taught: npt.NDArray[np.float16] | None) -> Item:
     segments = [(record["start"], record["stop"])]
     if record["twin_start"] is not None:
         segments.append((record["twin_start"], record["twin_stop"]))
@@ -60,6 +63,7 @@ def _item(shard: int, record: dict[str, Any]) -> Item:
         chroma=None if record["chroma"] is None else tuple(record["chroma"]),
         regressed=tuple(float(value) for value in regressed),
         fx=tuple(record["fx"]),
+        taught=taught,
     )
 
 
@@ -85,8 +89,10 @@ class Pool:
             if shard in self._mels:
                 continue
             self._mels[shard] = np.load(labels.with_suffix(".mel.npy"), mmap_mode="r")
-            with labels.open(encoding="utf-8") as lines:
-                self.items += [_item(shard, json.loads(line)) for line in lines]
+            records = [json.loads(line) for line in labels.read_text(encoding="utf-8").splitlines()]
+            path = labels.with_suffix(".teacher.npy")
+            taught = list(np.load(path)) if path.exists() else [None] * len(records)
+            self.items += [_item(shard, *pair) for pair in zip(records, taught, strict=True)]
 
     def draw(self, n_loops: int, n_longer: int, rng: np.random.Generator) -> list[Item]:
         """Draw loops without repetition, at least `n_longer` of them longer than the encoder's window."""
@@ -94,6 +100,11 @@ class Pool:
         chosen = dict.fromkeys(rng.choice(longer, size=n_longer, replace=False))
         chosen |= dict.fromkeys(rng.choice(len(self.items), size=n_loops, replace=False))
         return [self.items[index] for index in list(chosen)[:n_loops]]
+
+    def taught(self) -> npt.NDArray[np.float32]:
+        """Return what the teacher makes of all loops that it has heard, (n_loops, 200)."""
+        rows = [item.taught for item in self.items if item.taught is not None]
+        return np.array(rows, dtype=np.float32).reshape(-1, TAUGHT_DIM)
 
     def mel(self, item: Item, segment: int = 0) -> npt.NDArray[np.float32]:
         """Return the log-mel in dB, (n_total_frames, n_mels), of a loop or of its twin (segment 1)."""

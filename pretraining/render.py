@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from loopsphere.features.config import BUNDLED
@@ -36,6 +37,7 @@ from pretraining.music import Song, TimedNote, make_song, perform
 from pretraining.patterns import choose_pattern
 from pretraining.quantise import to_bytes
 from pretraining.sources import SAMPLE_RATE, SOUNDFONTS, Audio, RecordedNotes, SoundFont, play_synth
+from pretraining.teacher import WEIGHTS, Teacher
 
 log = logging.getLogger("render")
 
@@ -51,6 +53,7 @@ CHANCE_OF_DIRECT_INPUT = {"guitar": 0.4, "bass": 0.25}
 TAIL_S = 1.8
 _DATA = os.environ.get("LOOPSPHERE_DATA", Path(__file__).parents[2] / "shared" / "data")
 RECORDED_NOTES = Path(_DATA) / "loops"
+FETCHED_NOTES = Path(__file__).parent / "recorded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ class Studio:
     def __init__(self, split: str, recorded_notes: Path = RECORDED_NOTES) -> None:
         evaluation = split == "eval"
         self._fonts = {name: SoundFont(SOUNDFONTS[name]) for name in SPLITS[split]}
-        self._recorded = RecordedNotes(recorded_notes, evaluation=evaluation)
+        self._recorded = RecordedNotes(recorded_notes, FETCHED_NOTES, evaluation=evaluation)
         self._first_preset = HELD_OUT_PRESETS if evaluation else 0
         self._instruments = note_instruments(self._recorded.groups(), evaluation=evaluation)
         self._instruments += synth_instruments()
@@ -236,9 +239,12 @@ def _covered_s(starts: NDArray[np.float64], lengths: NDArray[np.float64]) -> flo
     return float(stops[-1] - starts[order][0] - gaps)
 
 
-def render_shard(studio: Studio, seed: int, shard: int, n_items: int, out: Path) -> None:
+def render_shard(
+    studio: Studio, teacher: Teacher | None, seed: int, shard: int, n_items: int, out: Path
+) -> None:
     """Write one shard; the labels come last, so that their presence means that the shard is complete."""
     mels: list[NDArray[np.uint8]] = []
+    taught: list[NDArray[np.float32]] = []
     rows: list[dict[str, Any]] = []
     n_frames = 0
     for item in range(n_items):
@@ -248,6 +254,8 @@ def render_shard(studio: Studio, seed: int, shard: int, n_items: int, out: Path)
         while labels["density"] == 0 or float(np.abs(audio).max()) < 1e-3:
             audio, labels = studio.draw(rng)
         views = [audio]
+        if teacher is not None:
+            taught.append(teacher(audio, SAMPLE_RATE))
         labels["twin"] = None
         if rng.random() < CHANCE_OF_TWIN:
             twin, labels["twin"] = mild_change(rng, audio)
@@ -265,6 +273,8 @@ def render_shard(studio: Studio, seed: int, shard: int, n_items: int, out: Path)
     partial = out / f"shard-{shard:05d}.part.npy"
     np.save(partial, np.concatenate(mels))
     partial.replace(out / f"shard-{shard:05d}.mel.npy")
+    if teacher is not None:
+        np.save(out / f"shard-{shard:05d}.teacher.npy", np.stack(taught).astype(np.float16))
     partial = out / f"shard-{shard:05d}.part.jsonl"
     partial.write_text("".join(json.dumps(row) + "\n" for row in rows))
     partial.replace(out / f"shard-{shard:05d}.jsonl")
@@ -272,11 +282,14 @@ def render_shard(studio: Studio, seed: int, shard: int, n_items: int, out: Path)
 
 def _work(worker: int, shards: list[int], args: argparse.Namespace) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(1)
     studio = Studio(args.split)
+    # The evaluation has no use for what a teacher says.
+    teacher = Teacher(WEIGHTS) if args.split == "train" else None
     for shard in shards:
         n_items = min(SHARD_SIZE, args.n - shard * SHARD_SIZE)
         began = time.perf_counter()
-        render_shard(studio, args.seed, shard, n_items, args.out)
+        render_shard(studio, teacher, args.seed, shard, n_items, args.out)
         rate = n_items / (time.perf_counter() - began)
         log.info("worker %d: shard %d, %d loops, %.1f loops/s", worker, shard, n_items, rate)
 

@@ -17,7 +17,7 @@ import soxr
 from numpy.typing import NDArray
 
 from loopsphere.synth.instruments import draw_player
-from pretraining.catalogue import NOTE_FAMILIES
+from pretraining.catalogue import FETCHED_FAMILIES, NOTE_FAMILIES
 from pretraining.music import TimedNote
 
 SAMPLE_RATE = 32_000
@@ -160,15 +160,35 @@ def _level(row: dict[str, str]) -> float:
     return _LEVELS.get(word, int(word[2:]) / 4 if word[2:].isdigit() else 0.6)
 
 
-class RecordedNotes:
-    """Multisampled instruments of a manifest, by group."""
+_NOTE_NAME = re.compile(r"([A-G])(s|#)?(\d)(?:v(\d+))?")
 
-    def __init__(self, folder: Path, *, evaluation: bool) -> None:
+
+class RecordedNotes:
+    """Multisampled instruments, by group: those of a manifest and, for training, the fetched ones."""
+
+    def __init__(self, folder: Path, fetched: Path | None = None, *, evaluation: bool) -> None:
         self.samples: dict[str, list[Sample]] = defaultdict(list)
         self._families: dict[str, str] = {}
         with (folder / "manifest.csv").open(newline="") as file:
             for row in csv.DictReader(file):
                 self._add(folder, row, evaluation)
+        if fetched is not None and not evaluation:
+            for name, family in FETCHED_FAMILIES.items():
+                self._add_fetched(fetched / name, family)
+
+    def _add_fetched(self, folder: Path, family: str) -> None:
+        """Take an instrument whose files are named after their notes: As2.mp3, D#4v8.mp3."""
+        for path in sorted(folder.rglob("*.mp3")):
+            found = _NOTE_NAME.fullmatch(path.stem)
+            if found is None:  # a take that covers two notes
+                continue
+            letter, sharp, octave, velocity = found.groups()
+            pitch = 12 * (int(octave) + 1) + "C D EF G A B".index(letter) + bool(sharp)
+            level = int(velocity) / 16 if velocity else 0.6
+            self._families[folder.name] = family
+            self.samples[folder.name].append(Sample(path, pitch, level))
+        if not self.samples[folder.name]:
+            raise FileNotFoundError(f"no notes in {folder}: run pretraining/fetch.sh")
 
     def _add(self, folder: Path, row: dict[str, str], evaluation: bool) -> None:
         group = row["group"]
