@@ -1,6 +1,6 @@
 """Why a loop is odd, where, compared with what: from arrays and callables, in a musician's words."""
 
-from loopsphere.explain.attributes import ATTRIBUTES_VERSION, Attributes, measure
+from loopsphere.explain.attributes import ATTRIBUTES_VERSION, Attributes, measure, with_hints
 from loopsphere.explain.names import Hints, hints_from
 from loopsphere.explain.reasons import Reference, faults, top_reasons
 from loopsphere.explain.vocabulary import ATTRIBUTES, AttributeSpec
@@ -16,4 +16,5 @@ __all__ = [
     "hints_from",
     "measure",
     "top_reasons",
+    "with_hints",
 ]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import soxr
 
 from loopsphere.explain import continuity, levels, rhythm, timbre, tonality
-from loopsphere.explain.names import Hints, Key
+from loopsphere.explain.names import Hints
 from loopsphere.types import Float32Array, Recording
 
 ATTRIBUTES_VERSION = "1"
@@ -19,6 +19,7 @@ ATTRIBUTES_VERSION = "1"
 _RHYTHM_RATE_HZ = 22_050
 _BEATS_PER_BAR = 4
 _TEMPO_ROUNDING = 0.005
+_SAME_TEMPO = 0.04
 
 
 @dataclass(frozen=True)
@@ -78,20 +79,18 @@ class Attributes:
         return cls(**{field.name: record.get(field.name) for field in fields(cls)})
 
 
-def measure(recording: Recording, hints: Hints = Hints()) -> Attributes:  # noqa: B008 (frozen)
-    """Measure one loop.
+def measure(recording: Recording) -> Attributes:
+    """Measure one loop by its sound alone; `with_hints` adds what its name and tags say.
 
     Parameters
     ----------
     recording : Recording
         Not silent.
-    hints : Hints
-        What its name and tags say of tempo and key, which is believed before the sound.
 
     Returns
     -------
     attributes : Attributes
-        The same for the same samples and hints.
+        The same for the same samples.
     """
     samples, rate = recording.samples, recording.sample_rate
     mono = samples.mean(axis=1, dtype=np.float32) if samples.shape[1] > 1 else samples[:, 0]
@@ -116,8 +115,8 @@ def measure(recording: Recording, hints: Hints = Hints()) -> Attributes:  # noqa
         noisiness=spectrum.flatness,
         codec_cutoff_hz=spectrum.cutoff_hz,
         hum_db=timbre.hum_db(mono, rate),
-        **_rhythm(mono, rate, hints),
-        **_tonality(mono, rate, hints),
+        **_rhythm(mono, rate),
+        **_tonality(mono, rate),
         stereo_width=levels.stereo_width(samples),
         mono_loss_db=levels.mono_loss_db(samples),
         seam_db=continuity.seam_db(mono, rate),
@@ -128,50 +127,74 @@ def measure(recording: Recording, hints: Hints = Hints()) -> Attributes:  # noqa
     )
 
 
+def with_hints(attributes: Attributes, hints: Hints) -> Attributes:
+    """Believe a loop's name and tags before its sound.
+
+    Parameters
+    ----------
+    attributes : Attributes
+        Of its sound.
+    hints : Hints
+
+    Returns
+    -------
+    attributes : Attributes
+        With the tempo and key that the hints give, if any, and what follows from them.
+    """
+    changes: dict[str, Any] = {}
+    if hints.tempo_bpm is not None:
+        heard_bpm = attributes.tempo_bpm
+        changes = _at_tempo(attributes.duration_s, hints.tempo_bpm, 1.0, hints.tempo_source)
+        if heard_bpm is None or abs(heard_bpm / hints.tempo_bpm - 1) > _SAME_TEMPO:
+            # They were measured on another grid.
+            changes |= {"swing": None, "timing_ms": None}
+    if hints.key is not None:
+        key = str(hints.key)
+        if hints.key.is_minor is None and attributes.key is not None and attributes.key.startswith(f"{key} "):
+            # A name that gives only the root leaves the mode to the sound, where that agrees on the root.
+            key = attributes.key
+        changes |= {"key": key, "key_confidence": 1.0, "key_source": hints.key_source}
+    return replace(attributes, **changes)
+
+
 def _at_rate(mono: Float32Array, rate: int, wanted: int) -> Float32Array:
     return mono if rate == wanted else soxr.resample(mono, rate, wanted, quality="MQ")
 
 
-def _rhythm(mono: Float32Array, rate: int, hints: Hints) -> dict[str, Any]:
-    curve = rhythm.onset_curve(_at_rate(mono, rate, _RHYTHM_RATE_HZ), _RHYTHM_RATE_HZ)
-    heard = rhythm.tempo(curve)
-    bpm, confidence, source = hints.tempo_bpm, 1.0, hints.tempo_source
-    if bpm is None and heard is not None:
-        bpm, confidence, source = heard.bpm, heard.confidence, "audio"
-    duration_s = len(mono) / rate
-    is_known = bpm is not None
+def _at_tempo(duration_s: float, bpm: float, confidence: float, source: str | None) -> dict[str, Any]:
+    beats = duration_s * bpm / 60
     return {
         "tempo_bpm": bpm,
-        "tempo_confidence": confidence if is_known else None,
-        "tempo_source": source if is_known else None,
-        "length_bars": duration_s * bpm / 60 / _BEATS_PER_BAR if bpm is not None else None,
-        "misfit_beats": _misfit_beats(duration_s * bpm / 60) if bpm is not None else None,
-        "onset_density": rhythm.onset_density(curve),
-        "swing": rhythm.swing(curve, bpm) if bpm is not None else None,
-        "timing_ms": rhythm.timing_ms(curve, bpm) if bpm is not None else None,
+        "tempo_confidence": confidence,
+        "tempo_source": source,
+        "length_bars": beats / _BEATS_PER_BAR,
+        # Less what rounding the tempo to a whole BPM explains.
+        "misfit_beats": max(0.0, abs(beats - round(beats)) - _TEMPO_ROUNDING * beats),
     }
 
 
-def _misfit_beats(beats: float) -> float:
-    """Return how far a length is from whole beats, less what rounding the tempo to a whole BPM explains."""
-    return max(0.0, abs(beats - round(beats)) - _TEMPO_ROUNDING * beats)
-
-
-def _tonality(mono: Float32Array, rate: int, hints: Hints) -> dict[str, Any]:
-    heard = tonality.tonality(_at_rate(mono, rate, tonality.TONAL_RATE_HZ))
-    key: Key | None = hints.key
-    confidence, source = 1.0, hints.key_source
-    if heard is not None and (key is None or (key.is_minor is None and key.tonic == heard.key.tonic)):
-        # A name that gives only the root leaves the mode to the sound, where that agrees on the root.
-        confidence, source = (heard.key_confidence, "audio") if key is None else (1.0, source)
-        key = heard.key
+def _rhythm(mono: Float32Array, rate: int) -> dict[str, Any]:
+    curve = rhythm.onset_curve(_at_rate(mono, rate, _RHYTHM_RATE_HZ), _RHYTHM_RATE_HZ)
+    density, heard = rhythm.onset_density(curve), rhythm.tempo(curve)
+    if heard is None:
+        nothing = ("tempo_bpm", "tempo_confidence", "tempo_source", "length_bars", "misfit_beats")
+        return dict.fromkeys((*nothing, "swing", "timing_ms")) | {"onset_density": density}
     return {
-        "key": str(key) if key is not None else None,
-        "key_confidence": confidence if key is not None else None,
-        "key_source": source if key is not None else None,
-        "scale_fit": heard.scale_fit if heard else None,
-        "tuning_cents": heard.tuning_cents if heard else None,
-        "pitch_low_midi": heard.pitch_low_midi if heard else None,
-        "pitch_high_midi": heard.pitch_high_midi if heard else None,
-        "polyphony": heard.polyphony if heard else None,
+        **_at_tempo(len(mono) / rate, heard.bpm, heard.confidence, "audio"),
+        "onset_density": density,
+        "swing": rhythm.swing(curve, heard.bpm),
+        "timing_ms": rhythm.timing_ms(curve, heard.bpm),
+    }
+
+
+def _tonality(mono: Float32Array, rate: int) -> dict[str, Any]:
+    heard = tonality.tonality(_at_rate(mono, rate, tonality.TONAL_RATE_HZ))
+    names = ("scale_fit", "tuning_cents", "pitch_low_midi", "pitch_high_midi", "polyphony")
+    if heard is None:
+        return dict.fromkeys((*names, "key", "key_confidence", "key_source"))
+    return {
+        **{name: getattr(heard, name) for name in names},
+        "key": str(heard.key),
+        "key_confidence": heard.key_confidence,
+        "key_source": "audio",
     }
