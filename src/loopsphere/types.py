@@ -184,6 +184,47 @@ class Explanation:
 
 
 @dataclass(frozen=True)
+class NormalMode:
+    """One kind of normal loop in a collection.
+
+    Attributes
+    ----------
+    prototype : str
+        Path of the most central one.
+    n_loops : int
+        Normal loops of the kind.
+    """
+
+    prototype: str
+    n_loops: int
+
+
+@dataclass(frozen=True)
+class Normality:
+    """What is normal in a collection.
+
+    Attributes
+    ----------
+    n_loops : int
+        Normal loops: those that the last detectors learnt from.
+    n_measured : int
+        Of them, those whose attributes were measured.
+    typical : tuple of str
+        Paths of the most typical loops, the most typical first.
+    modes : tuple of NormalMode
+        The largest first.
+    usual : dict of str to (low, high)
+        By attribute: nine tenths of the normal loops lie between.
+    """
+
+    n_loops: int
+    n_measured: int
+    typical: tuple[str, ...]
+    modes: tuple[NormalMode, ...]
+    usual: dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
 class LoopScore:
     """How odd one loop is.
 
@@ -232,6 +273,10 @@ class ScoreResult:
     skipped : tuple of SkippedFile
     notes : tuple of str
         What the reader must know to trust the figures, such as too few calibration loops.
+    explanations : tuple of Explanation
+        Of the odd and the oddest loops, in the order of `loops`; empty where none were asked for.
+    normal : Normality or None
+        What is normal in the collection, where explanations were asked for.
     """
 
     encoder: str
@@ -241,6 +286,8 @@ class ScoreResult:
     loops: tuple[LoopScore, ...]
     skipped: tuple[SkippedFile, ...] = ()
     notes: tuple[str, ...] = ()
+    explanations: tuple[Explanation, ...] = ()
+    normal: Normality | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and dicts, ready for JSON; an infinite threshold becomes None."""
@@ -273,6 +320,8 @@ class EmbedResult:
     embedding : float32 ndarray of shape (n_loops, embedding_dim)
         Not L2-normalised.
     skipped : tuple of SkippedFile
+    fingerprints : float32 ndarray of shape (n_loops, fingerprint_dim) or None
+        Alike for copies of one recording; None where only embeddings are known.
     """
 
     encoder: str
@@ -282,6 +331,7 @@ class EmbedResult:
     audio_hashes: tuple[str, ...]
     embedding: Float32Array
     skipped: tuple[SkippedFile, ...] = ()
+    fingerprints: Float32Array | None = None
 
     def summary(self) -> dict[str, Any]:
         """Return all but the embeddings as plain lists and dicts, ready for JSON."""
