@@ -7,15 +7,22 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
+import soxr
 
 from loopsphere.audio import find_loops, load_clip
+from loopsphere.audio.tags import container_tags
 from loopsphere.errors import AudioError, FeatureError, NothingUsableError
+from loopsphere.library.fingerprint import FINGERPRINT_KIND, FINGERPRINT_RATE_HZ, fingerprint
+from loopsphere.library.memory import Memory
+from loopsphere.library.records import FileRecord
+from loopsphere.library.store import Library, now
 from loopsphere.types import EmbedResult, Float32Array, SkippedFile
 
 if TYPE_CHECKING:
@@ -35,13 +42,13 @@ def silent(what: str, n_done: int, n_total: int) -> None:
 
 
 @dataclass(frozen=True)
-class _Prepared:
-    """One loop on its way to the network."""
+class _Read:
+    """One loop on its way to the network; `views` and `fingerprint` are None where its audio is known."""
 
-    path: str
-    duration_s: float
-    audio_hash: str
-    views: Float32Array
+    file: FileRecord
+    is_unchanged: bool
+    views: Float32Array | None = None
+    fingerprint: Float32Array | None = None
 
 
 def embed(
@@ -49,6 +56,7 @@ def embed(
     *,
     encoder: str = DEFAULT_ENCODER,
     device: str = "auto",
+    library: Library | None = None,
     progress: Progress = silent,
     stdin: TextIO | None = None,
 ) -> EmbedResult:
@@ -61,6 +69,9 @@ def embed(
     encoder : str, default='bundled'
         See `loopsphere.encoders.load_encoder`.
     device : str, default='auto'
+    library : Library or None
+        Files that it knows and that have not changed are not opened, audio that it knows is not embedded
+        again, and what is new is added; the result is the same. See `loopsphere.library.open_library`.
     progress : callable
         Called as `progress(what, n_done, n_total)`.
     stdin : text file or None
@@ -77,40 +88,69 @@ def embed(
         No loop could be read.
     CheckpointError
         The encoder cannot be loaded.
+    LibraryError
+        The library cannot be read. That it cannot be written is no error: `library.usage.problem` says so.
 
     References
     ----------
     arXiv 2505.23784, section 3.1.
     """
-    paths, skipped = find_loops(_as_list(sources), stdin=stdin or sys.stdin)
+    named = _as_list(sources)
+    paths, skipped = find_loops(named, stdin=stdin or sys.stdin)
     if not paths:
         raise NothingUsableError(_nothing_usable("no audio files found", skipped))
     loaded = cached_encoder(encoder, device)
-    prepared: list[_Prepared] = []
-    rows: list[Float32Array] = []
-    stream = _prepare_all(paths, loaded, skipped)
+    kind = embedding_kind(loaded.hash)
+    memory = Memory(library, (kind, FINGERPRINT_KIND))
+    loops: list[FileRecord] = []
+    stream = _read_all(paths, loaded, memory, skipped)
     n_done = 0
     progress("reading loops", 0, len(paths))
-    while batch := list(islice(stream, _BATCH_SIZE)):
-        usable = [loop for loop in batch if loop is not None]
-        rows.extend(loaded.embed_views([loop.views for loop in usable]))
-        # The views are large; what is kept of a loop is its embedding.
-        prepared += [
-            _Prepared(loop.path, loop.duration_s, loop.audio_hash, loop.views[:0]) for loop in usable
-        ]
-        n_done += len(batch)
-        progress("reading loops", n_done, len(paths))
-    if not prepared:
+    try:
+        while batch := list(islice(stream, _BATCH_SIZE)):
+            usable = [read for read in batch if read is not None]
+            _embed_new(usable, loaded, memory, kind)
+            loops += [read.file for read in usable]
+            n_done += len(batch)
+            progress("reading loops", n_done, len(paths))
+    finally:
+        # Also when interrupted: what has been embedded need not be embedded again.
+        memory.write()
+    memory.finish(paths, [os.fspath(source) for source in named if Path(source).is_dir()])
+    if not loops:
         raise NothingUsableError(_nothing_usable("none of the files can be used", skipped))
     return EmbedResult(
         encoder=loaded.name,
         encoder_hash=loaded.hash,
-        paths=tuple(loop.path for loop in prepared),
-        durations_s=np.array([loop.duration_s for loop in prepared]),
-        audio_hashes=tuple(loop.audio_hash for loop in prepared),
-        embedding=np.stack(rows),
+        paths=tuple(file.path for file in loops),
+        durations_s=np.array([file.duration_s for file in loops]),
+        audio_hashes=tuple(file.audio_hash for file in loops),
+        embedding=np.stack([memory.vector(kind, file.audio_hash) for file in loops]),
+        fingerprints=np.stack([memory.vector(FINGERPRINT_KIND, file.audio_hash) for file in loops]),
         skipped=tuple(skipped),
     )
+
+
+def embedding_kind(encoder_hash: str) -> str:
+    """Return the name under which a library keeps the embeddings of one encoder."""
+    return f"embedding-{encoder_hash[:16]}"
+
+
+def _embed_new(reads: list[_Read], encoder: Encoder, memory: Memory, kind: str) -> None:
+    """Embed the new audio of a batch, each once however many files hold it, and remember the files."""
+    new: dict[str, _Read] = {}
+    for read in reads:
+        if read.views is not None and not memory.knows(read.file.audio_hash):
+            new.setdefault(read.file.audio_hash, read)
+    embedding = encoder.embed_views([read.views for read in new.values() if read.views is not None])
+    for (audio_hash, read), row in zip(new.items(), embedding, strict=True):
+        if read.fingerprint is not None:
+            memory.add(audio_hash, {kind: row, FINGERPRINT_KIND: read.fingerprint})
+    for read in reads:
+        if read.is_unchanged:
+            memory.keep_unchanged(read.file)
+        else:
+            memory.keep(read.file, is_new=new.get(read.file.audio_hash) is read)
 
 
 @lru_cache(maxsize=2)
@@ -125,25 +165,20 @@ def _as_list(sources: Sources) -> list[str | os.PathLike[str]]:
     return [sources] if isinstance(sources, str | os.PathLike) else list(sources)
 
 
-def _prepare_all(
-    paths: list[str], encoder: Encoder, skipped: list[SkippedFile]
-) -> Iterator[_Prepared | None]:
-    """Decode ahead of the network, a bounded number of files; None for a file that was skipped."""
-
-    def prepare(path: str) -> _Prepared:
-        clip = load_clip(path, encoder.mel.sample_rate)
-        return _Prepared(path, clip.duration_s, clip.audio_hash, encoder.views(clip.waveform))
-
-    waiting: deque[tuple[str, Future[_Prepared]]] = deque()
+def _read_all(
+    paths: list[str], encoder: Encoder, memory: Memory, skipped: list[SkippedFile]
+) -> Iterator[_Read | None]:
+    """Recall or decode ahead of the network, a bounded number of files; None for one that was skipped."""
+    waiting: deque[tuple[str, Future[_Read]]] = deque()
     remaining = iter(paths)
     with ThreadPoolExecutor(_N_READERS) as readers:
         try:
             for path in islice(remaining, 2 * _BATCH_SIZE):
-                waiting.append((path, readers.submit(prepare, path)))
+                waiting.append((path, readers.submit(_read, path, encoder, memory)))
             while waiting:
                 path, future = waiting.popleft()
                 for following in islice(remaining, 1):
-                    waiting.append((following, readers.submit(prepare, following)))
+                    waiting.append((following, readers.submit(_read, following, encoder, memory)))
                 try:
                     yield future.result()
                 except (AudioError, FeatureError) as error:
@@ -151,6 +186,42 @@ def _prepare_all(
                     yield None
         finally:
             readers.shutdown(wait=False, cancel_futures=True)
+
+
+def _read(path: str, encoder: Encoder, memory: Memory) -> _Read:
+    """Recall a file, or decode it as far as its audio is new."""
+    known = memory.recall(path)
+    if known is not None:
+        return _Read(replace(known, path=path), is_unchanged=True)
+    size, mtime_ns = _status(path)
+    checked_at = now()
+    clip = load_clip(path, encoder.mel.sample_rate)
+    file = FileRecord(
+        path=path,
+        size=size,
+        mtime_ns=mtime_ns,
+        recorded_at=checked_at,
+        audio_hash=clip.audio_hash,
+        duration_s=clip.duration_s,
+        sample_rate=clip.file_sample_rate,
+        n_channels=clip.n_channels,
+        tags=container_tags(path),
+    )
+    if memory.knows(clip.audio_hash):
+        return _Read(file, is_unchanged=False)
+    waveform = clip.waveform
+    if clip.sample_rate != FINGERPRINT_RATE_HZ:
+        waveform = soxr.resample(waveform, clip.sample_rate, FINGERPRINT_RATE_HZ)
+    return _Read(file, False, encoder.views(clip.waveform), fingerprint(waveform))
+
+
+def _status(path: str) -> tuple[int, int]:
+    """Return size and modification time; zeros where there is no such file, as reading it will say."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
 
 
 def _nothing_usable(what: str, skipped: list[SkippedFile]) -> str:

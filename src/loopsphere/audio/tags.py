@@ -9,6 +9,10 @@ from pathlib import Path
 
 _ACID_ONE_SHOT = 0x01
 _ACID_BYTES = 24
+# What tinytag tells of the file rather than from its tags
+_NOT_TAGS = frozenset(
+    "filename filesize duration channels bitrate bitdepth samplerate mime_type is_lossless".split()
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,31 @@ def read_music_tags(path: str | os.PathLike[str]) -> MusicTags:
     if tempo is None:
         tempo = _acid_tempo(path)
     return MusicTags(tempo, _first(other.get("initial_key")))
+
+
+def container_tags(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Return what a file's container says of itself: title, artist, genre, comment ...
+
+    Parameters
+    ----------
+    path : str or PathLike
+
+    Returns
+    -------
+    tags : dict of str to str
+        Empty where there are none, or none that can be read.
+    """
+    from tinytag import ParseError, TinyTag
+
+    try:
+        found = TinyTag.get(path).as_dict()
+    except (ParseError, OSError, ValueError):
+        return {}
+    return {
+        name: "; ".join(value) if isinstance(value, list) else str(value)
+        for name, value in found.items()
+        if name not in _NOT_TAGS
+    }
 
 
 def _first(values: object) -> str | None:

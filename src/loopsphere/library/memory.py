@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from loopsphere.errors import LibraryError
-from loopsphere.library.records import FileRecord
+from loopsphere.library.records import FileRecord, Usage
 from loopsphere.library.store import Library, now
 from loopsphere.types import Float32Array
 
@@ -19,39 +19,11 @@ _COARSEST_CLOCK_NS = 2_000_000_000
 """Of file systems (FAT): within it, a file may change again and keep its modification time."""
 
 
-@dataclass(frozen=True)
-class Usage:
-    """What a run found of what the library knew.
-
-    Attributes
-    ----------
-    n_unchanged : int
-        Files that were not opened.
-    n_recognised : int
-        Files that were read and hold known audio: moved, renamed, retagged, copies.
-    n_new : int
-        Files that were read and hold new audio.
-    n_moved : int
-        Recognised files whose audio was in a file that is gone.
-    n_gone : int
-        Files that this run was the first to miss.
-    problem : str or None
-        Why nothing more is remembered, in the user's words.
-    """
-
-    n_unchanged: int = 0
-    n_recognised: int = 0
-    n_new: int = 0
-    n_moved: int = 0
-    n_gone: int = 0
-    problem: str | None = None
-
-
 class Memory:
     """The vectors of a run by audio hash: recalled, added, and written to the library in batches.
 
     Vectors come in kinds (the embedding by one encoder, the fingerprint); audio is known when all kinds are.
-    A disk that fails ends the remembering, not the run; `usage.problem` then holds the reason.
+    A disk that fails ends the remembering, not the run; the library's `usage.problem` then holds the reason.
 
     Parameters
     ----------
@@ -157,7 +129,7 @@ class Memory:
         self._written_at = time.monotonic()
 
     def finish(self, found: Iterable[str], folders: Iterable[str]) -> None:
-        """Write the rest and mark the files that are gone.
+        """Write the rest, mark the files that are gone, and leave `usage` with the library.
 
         Parameters
         ----------
@@ -190,6 +162,7 @@ class Memory:
                 library.tidy()
             except LibraryError as error:
                 self._give_up(error)
+        library.usage = self.usage
 
     def _give_up(self, error: LibraryError) -> None:
         self._may_write = False

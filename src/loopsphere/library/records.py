@@ -85,3 +85,31 @@ class Neighbour:
 
     audio_hash: str
     similarity: float
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a run found of what the library knew.
+
+    Attributes
+    ----------
+    n_unchanged : int
+        Files that were not opened.
+    n_recognised : int
+        Files that were read and hold known audio: moved, renamed, retagged, copies.
+    n_new : int
+        Files that were read and hold new audio.
+    n_moved : int
+        Recognised files whose audio was in a file that is gone.
+    n_gone : int
+        Files that this run was the first to miss.
+    problem : str or None
+        Why nothing more is remembered, in the user's words.
+    """
+
+    n_unchanged: int = 0
+    n_recognised: int = 0
+    n_new: int = 0
+    n_moved: int = 0
+    n_gone: int = 0
+    problem: str | None = None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from loopsphere.library.records import FileRecord, Neighbour, RunRecord
+from loopsphere.library.records import FileRecord, Neighbour, RunRecord, Usage
 from loopsphere.library.tables import LOCK_WAIT_S, Tables
 from loopsphere.types import Float32Array
 
@@ -42,6 +42,8 @@ class Library:
     def __init__(self, tables: Tables, root: str | None) -> None:
         self._tables = tables
         self._root = root
+        self.usage = Usage()
+        """Of the last run that used it."""
 
     @property
     def location(self) -> str:

@@ -1,0 +1,111 @@
+"""A second look at two loops that may be one: their waveforms, aligned and compared in time and frequency."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+from scipy.ndimage import uniform_filter1d
+
+from loopsphere.types import Float32Array
+
+COMPARISON_RATE_HZ = 16_000
+_LONGEST_DELAY_S = 0.12  # encoders and decoders of lossy formats delay by up to about 0.1 s
+_N_FFT, _HOP = 1024, 512
+_LOWEST_HZ, _HIGHEST_HZ = 60.0, 7_000.0
+_SEGMENT_S = 0.25
+_WHITENING = 0.75
+_DEEPEST = 1e-4  # bands this far below the loudest hold noise, in power
+_QUIET_SEGMENT = 1e-2  # of the loudest segment, in whitened power
+
+Complex = npt.NDArray[np.complex128]
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How alike two waveforms are.
+
+    Attributes
+    ----------
+    coherence : float
+        0 to 1, over the whole loop, every band counting about alike.
+    worst_coherence : float
+        -1 to 1, of the worst quarter of a second that is not quiet.
+    delay_s : float
+        By which the second comes later than the first.
+    gain_db : float
+        By which the second is louder.
+    """
+
+    coherence: float
+    worst_coherence: float
+    delay_s: float
+    gain_db: float
+
+
+def compare(first: Float32Array, second: Float32Array) -> Likeness:
+    """Compare two waveforms, whatever their gain and a small delay between them.
+
+    Parameters
+    ----------
+    first, second : float32 ndarray of shape (n_samples,)
+        Mono, at `COMPARISON_RATE_HZ`; the shorter counts as silent where it has ended.
+
+    Returns
+    -------
+    likeness : Likeness
+    """
+    first, second, delay_s = _aligned(first, second)
+    a, b = _spectra(first), _spectra(second)
+    power_a, power_b = _power(a).mean(axis=0), _power(b).mean(axis=0)
+    gain = power_b.sum() / max(power_a.sum(), 1e-20)
+    envelope = uniform_filter1d(power_a * gain + power_b, 9)
+    weights = np.maximum(envelope, envelope.max() * _DEEPEST) ** -_WHITENING
+    crossed = _by_segment((a * np.conj(b)) @ weights)
+    energy_a, energy_b = _by_segment(_power(a) @ weights), _by_segment(_power(b) @ weights)
+    total = crossed.sum()
+    coherence = abs(total) / np.sqrt(energy_a.sum() * energy_b.sum() + 1e-30)
+    # Against the sign of the whole: where two takes differ, a segment's phase is its own.
+    signed = (crossed * np.conj(total)).real / max(abs(total), 1e-30)
+    coherences = signed / np.sqrt(energy_a * energy_b + 1e-30)
+    loudness = np.maximum(energy_a / max(energy_a.sum(), 1e-30), energy_b / max(energy_b.sum(), 1e-30))
+    worst = coherences[loudness > loudness.max() * _QUIET_SEGMENT].min()
+    return Likeness(float(coherence), float(worst), delay_s, float(10.0 * np.log10(max(gain, 1e-20))))
+
+
+def _aligned(first: Float32Array, second: Float32Array) -> tuple[Float32Array, Float32Array, float]:
+    """Return both at one length, the second moved onto the first, and how much later it was."""
+    n_fft = scipy.fft.next_fast_len(len(first) + len(second), real=True)
+    a, b = scipy.fft.rfft(first, n_fft), scipy.fft.rfft(second, n_fft)
+    magnitude = np.sqrt(np.abs(a) * np.abs(b)) + 1e-12
+    correlation = scipy.fft.irfft(a * np.conj(b) / np.maximum(magnitude, magnitude.max() * 1e-3), n_fft)
+    longest = min(int(_LONGEST_DELAY_S * COMPARISON_RATE_HZ), n_fft // 2 - 1)
+    shifts = np.arange(-longest, longest + 1)
+    heights = np.abs(correlation[shifts])
+    best = int(np.clip(np.argmax(heights), 1, len(shifts) - 2))
+    left, top, right = heights[best - 1 : best + 2]
+    bend = left - 2.0 * top + right
+    shift = shifts[best] + (float(np.clip(0.5 * (left - right) / bend, -0.5, 0.5)) if bend < 0 else 0.0)
+    turned = b * np.exp(-2j * np.pi * np.arange(len(b)) / n_fft * shift)
+    n_samples = max(len(first), len(second))
+    moved = scipy.fft.irfft(turned, n_fft)[:n_samples].astype(np.float32)
+    return np.pad(first, (0, n_samples - len(first))), moved, -shift / COMPARISON_RATE_HZ
+
+
+def _spectra(waveform: Float32Array) -> Complex:
+    padded = np.pad(waveform, _N_FFT // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, _N_FFT)[::_HOP]
+    spectra = scipy.fft.rfft(frames * np.hanning(_N_FFT).astype(np.float32), axis=1)
+    hz = np.arange(spectra.shape[1]) * COMPARISON_RATE_HZ / _N_FFT
+    return np.asarray(spectra[:, (hz >= _LOWEST_HZ) & (hz < _HIGHEST_HZ)], dtype=np.complex128)
+
+
+def _power(spectra: Complex) -> npt.NDArray[np.float64]:
+    return np.square(spectra.real) + np.square(spectra.imag)
+
+
+def _by_segment(values: npt.NDArray[np.inexact]) -> npt.NDArray[np.inexact]:
+    n_frames = round(_SEGMENT_S * COMPARISON_RATE_HZ / _HOP)
+    return np.add.reduceat(values, np.arange(0, len(values), n_frames))
