@@ -11,7 +11,17 @@ _ACID_ONE_SHOT = 0x01
 _ACID_BYTES = 24
 # What tinytag tells of the file rather than from its tags
 _NOT_TAGS = frozenset(
-    "filename filesize duration channels bitrate bitdepth samplerate mime_type is_lossless".split()
+    [
+        "filename",
+        "filesize",
+        "duration",
+        "channels",
+        "bitrate",
+        "bitdepth",
+        "samplerate",
+        "mime_type",
+        "is_lossless",
+    ]
 )
 
 

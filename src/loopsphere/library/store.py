@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from loopsphere.errors import LibraryError
 from loopsphere.library.records import FileRecord, Neighbour, RunRecord, Usage
 from loopsphere.library.tables import LOCK_WAIT_S, Tables
 from loopsphere.types import Float32Array
@@ -240,6 +242,15 @@ class Library:
         if old:
             self._tables.delete(_RUNS, _one_of("run_key", old))
             self._tables.delete(_SCORES, _one_of("run_key", old))
+
+    def try_to(self, write: Callable[[], None]) -> None:
+        """Write what can be done without; the first failure is left in `usage`, and ends all trying."""
+        if self.is_read_only or self.usage.problem is not None:
+            return
+        try:
+            write()
+        except LibraryError as error:
+            self.usage = replace(self.usage, problem=f"{error}; nothing more is remembered")
 
     def tidy(self) -> None:
         """Merge the many small files that many small writes leave."""

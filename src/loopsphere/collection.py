@@ -1,0 +1,282 @@
+"""What is known of a collection beyond its scores: copies of one loop, and loops alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from loopsphere.audio import load_clip
+from loopsphere.embedding import Progress, silent
+from loopsphere.errors import AudioError
+from loopsphere.library.comparison import COMPARISON_RATE_HZ
+from loopsphere.library.duplicates import (
+    DUPLICATES,
+    VERDICTS_VERSION,
+    Judge,
+    Pair,
+    Question,
+    Verdict,
+    connected,
+    copy_candidates,
+    neighbour_candidates,
+)
+from loopsphere.library.store import Library
+from loopsphere.types import EmbedResult, Float32Array
+
+_PAIRS_PER_WRITE = 2_000
+_N_NEIGHBOURS = 5
+_NEIGHBOUR_COSINE = 0.8
+_HEARD_GAIN_DB = 0.5
+_SEEN_DELAY_S = 0.002
+
+Judged = tuple[Pair, Verdict]
+
+
+@dataclass(frozen=True)
+class LikePair:
+    """Two loops and what they have to do with each other.
+
+    Attributes
+    ----------
+    first, second : str
+        Paths.
+    kind : str
+        "exact", "same audio", "near-duplicate", "time-shifted" or "transposed".
+    reason : str
+        For people.
+    gain_db, shift_s : float
+        By which the second is louder, and later.
+    semitones : int
+        By which the second is higher.
+    coherence : float
+        0 to 1, of the aligned waveforms; of their pitches, if transposed.
+    """
+
+    first: str
+    second: str
+    kind: str
+    reason: str
+    gain_db: float
+    shift_s: float
+    semitones: int
+    coherence: float
+
+
+@dataclass(frozen=True)
+class DuplicateResult:
+    """The answer of `find_duplicates`.
+
+    Attributes
+    ----------
+    n_loops : int
+    groups : tuple of tuple of str
+        Paths of loops that are one and the same; only groups of two and more.
+    pairs : tuple of LikePair
+        All pairs that were found, the nearest kind first.
+    """
+
+    n_loops: int
+    groups: tuple[tuple[str, ...], ...]
+    pairs: tuple[LikePair, ...]
+
+    @property
+    def n_superfluous(self) -> int:
+        """Loops that could go without anything being lost."""
+        return sum(len(group) - 1 for group in self.groups)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists and dicts, ready for JSON."""
+        return {
+            "n_loops": self.n_loops,
+            "n_superfluous": self.n_superfluous,
+            "groups": [list(group) for group in self.groups],
+            "pairs": [asdict(pair) for pair in self.pairs],
+        }
+
+
+def duplicate_groups(
+    embedded: EmbedResult, *, library: Library | None = None, progress: Progress = silent
+) -> npt.NDArray[np.int64]:
+    """Number the loops so that those of one recording share a number, whatever their format, rate and gain.
+
+    Parameters
+    ----------
+    embedded : EmbedResult
+        Without fingerprints, only files of the very same samples are one.
+    library : Library or None
+        Remembers what comparing came to.
+    progress : callable
+        Called as `progress(what, n_done, n_total)`.
+
+    Returns
+    -------
+    groups : int64 ndarray of shape (n_loops,)
+    """
+    return _grouped(embedded, _copies(embedded, library, progress))
+
+
+def find_duplicates(
+    embedded: EmbedResult,
+    *,
+    related: bool = True,
+    library: Library | None = None,
+    progress: Progress = silent,
+) -> DuplicateResult:
+    """Find copies of one loop, near-duplicates, and loops that are another one moved.
+
+    Parameters
+    ----------
+    embedded : EmbedResult
+    related : bool, default=True
+        Also look among the nearest loops for one that is the other shifted in time or pitch.
+    library, progress
+        As for `duplicate_groups`.
+
+    Returns
+    -------
+    result : DuplicateResult
+    """
+    found = _copies(embedded, library, progress)
+    if related:
+        found += _related(embedded, {pair for pair, _ in found}, library, progress)
+    paths_of = _paths_of(embedded)
+    pairs = [
+        _described(paths[0], other, Verdict("exact", coherence=1.0))
+        for paths in paths_of.values()
+        for other in paths[1:]
+    ]
+    for kind in ("same audio", "near-duplicate", "time-shifted", "transposed"):
+        pairs += [
+            _described(paths_of[first][0], paths_of[second][0], verdict)
+            for (first, second), verdict in sorted(found, key=lambda item: -item[1].coherence)
+            if verdict.kind == kind
+        ]
+    members: dict[int, list[str]] = {}
+    for path, group in zip(embedded.paths, _grouped(embedded, found), strict=True):
+        members.setdefault(int(group), []).append(path)
+    groups = tuple(tuple(paths) for paths in members.values() if len(paths) > 1)
+    return DuplicateResult(len(embedded.paths), groups, tuple(pairs))
+
+
+def _copies(embedded: EmbedResult, library: Library | None, progress: Progress) -> list[Judged]:
+    """Return the pairs of different audio that are one recording, whole or for the most part."""
+    if embedded.fingerprints is None:
+        return []
+    hashes, rows = _unique(embedded)
+    pairs = copy_candidates(hashes, embedded.fingerprints[rows])
+    return _judged(pairs, "copies", embedded, library, progress)
+
+
+def _related(
+    embedded: EmbedResult, copies: set[Pair], library: Library | None, progress: Progress
+) -> list[Judged]:
+    """Return the pairs of neighbours of which one is the other moved in time or pitch."""
+    hashes, rows = _unique(embedded)
+    pairs = neighbour_candidates(hashes, embedded.embedding[rows], _N_NEIGHBOURS, _NEIGHBOUR_COSINE)
+    return _judged([pair for pair in pairs if pair not in copies], "related", embedded, library, progress)
+
+
+def _judged(
+    pairs: list[Pair], question: Question, embedded: EmbedResult, library: Library | None, progress: Progress
+) -> list[Judged]:
+    """Look at pairs, remember what that came to, and return those that have to do with each other."""
+    version = f"{question}-{VERDICTS_VERSION}"
+    path_of = dict(zip(embedded.audio_hashes, embedded.paths, strict=True))
+    known = {} if library is None else library.verdicts(version)
+    judge = Judge(question, lambda audio_hash: _waveform(path_of[audio_hash]), known)
+    found: list[Judged] = []
+    what = f"comparing loops ({question})"
+    for n_done, pair in enumerate(pairs):
+        progress(what, n_done, len(pairs))
+        verdict = judge.verdict(pair)
+        if verdict.kind != "different":
+            found.append((pair, verdict))
+        if len(judge.new) >= _PAIRS_PER_WRITE:
+            _remember(library, version, judge)
+    _remember(library, version, judge)
+    if pairs:
+        progress(what, len(pairs), len(pairs))
+    return found
+
+
+def _remember(library: Library | None, version: str, judge: Judge) -> None:
+    if library is not None:
+        library.try_to(
+            lambda: library.put_verdicts(version, {pair: asdict(new) for pair, new in judge.new.items()})
+        )
+    judge.new.clear()
+
+
+def _waveform(path: str) -> Float32Array | None:
+    try:
+        return load_clip(path, COMPARISON_RATE_HZ).waveform
+    except AudioError:
+        return None  # it has gone since it was embedded
+
+
+def _grouped(embedded: EmbedResult, judged: Iterable[Judged]) -> npt.NDArray[np.int64]:
+    """Number the loops by recording."""
+    hashes, _ = _unique(embedded)
+    place = {audio_hash: index for index, audio_hash in enumerate(hashes)}
+    pairs = [
+        (place[first], place[second]) for (first, second), verdict in judged if verdict.kind in DUPLICATES
+    ]
+    groups = connected(len(hashes), pairs)
+    return groups[[place[audio_hash] for audio_hash in embedded.audio_hashes]]
+
+
+def _unique(embedded: EmbedResult) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """Return the different audio hashes, in order, and a row of each."""
+    hashes, rows = np.unique(np.array(embedded.audio_hashes), return_index=True)
+    return hashes.tolist(), rows.astype(np.int64)
+
+
+def _paths_of(embedded: EmbedResult) -> dict[str, list[str]]:
+    paths_of: dict[str, list[str]] = {}
+    for path, audio_hash in zip(embedded.paths, embedded.audio_hashes, strict=True):
+        paths_of.setdefault(audio_hash, []).append(path)
+    return paths_of
+
+
+def _described(first: str, second: str, verdict: Verdict) -> LikePair:
+    return LikePair(
+        first=first,
+        second=second,
+        reason=_reason(first, second, verdict),
+        **asdict(verdict),
+    )
+
+
+def _reason(first: str, second: str, verdict: Verdict) -> str:
+    """Say what two loops have to do with each other."""
+    details = []
+    formats = [Path(path).suffix.lower().lstrip(".") for path in (first, second)]
+    if formats[0] != formats[1]:
+        details.append(f"{formats[1]} instead of {formats[0]}")
+    if abs(verdict.gain_db) >= _HEARD_GAIN_DB:
+        details.append(f"{abs(verdict.gain_db):.1f} dB {'louder' if verdict.gain_db > 0 else 'quieter'}")
+    if verdict.kind in ("same audio", "near-duplicate") and abs(verdict.shift_s) >= _SEEN_DELAY_S:
+        details.append(
+            f"{1000 * abs(verdict.shift_s):.0f} ms {'later' if verdict.shift_s > 0 else 'earlier'}"
+        )
+    match verdict.kind:
+        case "exact":
+            said = "the same samples"
+        case "same audio":
+            said = "the same audio"
+        case "near-duplicate":
+            said = f"nearly the same audio ({100 * verdict.coherence:.0f} % of it)"
+        case "time-shifted":
+            return f"the same loop, started {verdict.shift_s:.2f} s elsewhere"
+        case _:
+            n_steps = abs(verdict.semitones)
+            plural = "s" if n_steps > 1 else ""
+            return (
+                f"the same notes, {n_steps} semitone{plural} {'higher' if verdict.semitones > 0 else 'lower'}"
+            )
+    return ", ".join([said, *details])

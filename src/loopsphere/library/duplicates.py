@@ -1,0 +1,175 @@
+"""Which loops are copies of each other: candidates by fingerprint, then a second look on the audio."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from loopsphere.library.comparison import compare
+from loopsphere.library.fingerprint import similar_pairs
+from loopsphere.library.relation import relate
+from loopsphere.types import Float32Array
+
+VERDICTS_VERSION = "1"
+"""Raise it when a verdict may come out otherwise; libraries keep verdicts."""
+
+Kind = Literal["exact", "same audio", "near-duplicate", "time-shifted", "transposed", "different"]
+DUPLICATES: tuple[Kind, ...] = ("exact", "same audio")
+"""What counts as one loop wherever loops are counted."""
+
+_CANDIDATE_COSINE = 0.72
+_SAME_COHERENCE, _SAME_WORST = 0.85, 0.7
+_NEAR_COHERENCE = 0.65
+_KEPT_WAVEFORMS = 64
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What comparing the audio of two loops came to.
+
+    Attributes
+    ----------
+    kind : str
+    coherence : float
+        0 to 1, of the aligned waveforms.
+    gain_db : float
+        By which the second is louder.
+    shift_s : float
+        By which the second is later; of a time-shifted one, around the loop.
+    semitones : int
+        By which the second is higher, if transposed.
+    """
+
+    kind: Kind
+    coherence: float = 0.0
+    gain_db: float = 0.0
+    shift_s: float = 0.0
+    semitones: int = 0
+
+
+Question = Literal["copies", "related"]
+Pair = tuple[str, str]
+Read = Callable[[str], Float32Array | None]
+"""From an audio hash to its waveform at `COMPARISON_RATE_HZ`; None where it can no longer be read."""
+
+
+class Judge:
+    """Answer one question about pairs of loops, for each pair once.
+
+    Parameters
+    ----------
+    question : "copies" or "related"
+        Whether two loops are one recording, whole or for the most part; or whether one is the other moved
+        in time or pitch.
+    read : callable
+    known : mapping of (str, str) to dict
+        Verdicts of earlier runs as plain values; the smaller hash comes first.
+    """
+
+    def __init__(self, question: Question, read: Read, known: Mapping[Pair, Mapping[str, Any]]) -> None:
+        self._look = _look_for_copies if question == "copies" else _look_for_relation
+        self._read = read
+        self._known = known
+        self._waveforms: OrderedDict[str, Float32Array | None] = OrderedDict()
+        self.new: dict[Pair, Verdict] = {}
+        """Verdicts that were not known before; may be emptied when they are kept elsewhere."""
+
+    def verdict(self, pair: Pair) -> Verdict:
+        """Return the answer for a pair; "different" where a file can no longer be read."""
+        known = self._known.get(pair)
+        if known is not None:
+            return Verdict(**known)
+        first, second = self._waveform(pair[0]), self._waveform(pair[1])
+        if first is None or second is None:
+            return Verdict("different")
+        self.new[pair] = self._look(first, second)
+        return self.new[pair]
+
+    def _waveform(self, audio_hash: str) -> Float32Array | None:
+        if audio_hash in self._waveforms:
+            self._waveforms.move_to_end(audio_hash)
+        else:
+            self._waveforms[audio_hash] = self._read(audio_hash)
+            if len(self._waveforms) > _KEPT_WAVEFORMS:
+                self._waveforms.popitem(last=False)
+        return self._waveforms[audio_hash]
+
+
+def copy_candidates(audio_hashes: Sequence[str], fingerprints: Float32Array) -> list[Pair]:
+    """Return the pairs of different audio that may be one recording.
+
+    Parameters
+    ----------
+    audio_hashes : sequence of str
+        All different.
+    fingerprints : float32 ndarray of shape (n_loops, fingerprint_dim)
+
+    Returns
+    -------
+    pairs : list of (str, str)
+        The smaller hash first.
+    """
+    pairs = similar_pairs(fingerprints, _CANDIDATE_COSINE)
+    return [ordered(audio_hashes[i], audio_hashes[j]) for i, j in pairs]
+
+
+def neighbour_candidates(
+    audio_hashes: Sequence[str], embedding: Float32Array, n_neighbours: int, lowest: float
+) -> list[Pair]:
+    """Return each loop with its nearest by the cosine of their embeddings, if that is at least `lowest`."""
+    norms = np.linalg.norm(embedding, axis=1, keepdims=True)
+    rows = embedding / np.maximum(norms, 1e-12)
+    n_loops, block = len(rows), 1024
+    n_taken = min(n_neighbours, n_loops - 1)
+    pairs: set[Pair] = set()
+    for start in range(0, n_loops if n_taken > 0 else 0, block):
+        cosines = rows[start : start + block] @ rows.T
+        own = np.arange(len(cosines))
+        cosines[own, own + start] = -2.0
+        nearest = np.argpartition(-cosines, n_taken - 1, axis=1)[:, :n_taken]
+        for row, columns in enumerate(nearest):
+            for column in columns[cosines[row, columns] >= lowest]:
+                pairs.add(ordered(audio_hashes[start + row], audio_hashes[int(column)]))
+    return sorted(pairs)
+
+
+def ordered(first: str, second: str) -> Pair:
+    """Return two audio hashes as a pair is spelled."""
+    return (first, second) if first < second else (second, first)
+
+
+def connected(n_items: int, pairs: Sequence[tuple[int, int]]) -> npt.NDArray[np.int64]:
+    """Number the items so that those that pairs connect, directly or not, share a number.
+
+    Returns
+    -------
+    groups : int64 ndarray of shape (n_items,)
+    """
+    first, second = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(first)), (first, second)), shape=(n_items, n_items))
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+
+
+def _look_for_copies(first: Float32Array, second: Float32Array) -> Verdict:
+    likeness = compare(first, second)
+    kind: Kind = "different"
+    if likeness.coherence >= _SAME_COHERENCE and likeness.worst_coherence >= _SAME_WORST:
+        kind = "same audio"
+    elif likeness.coherence >= _NEAR_COHERENCE:
+        kind = "near-duplicate"
+    return Verdict(kind, round(likeness.coherence, 3), round(likeness.gain_db, 1), round(likeness.delay_s, 4))
+
+
+def _look_for_relation(first: Float32Array, second: Float32Array) -> Verdict:
+    relation = relate(first, second)
+    if relation is None:
+        return Verdict("different")
+    kind: Kind = "transposed" if relation.semitones else "time-shifted"
+    return Verdict(kind, round(relation.coherence, 3), 0.0, round(relation.shift_s, 3), relation.semitones)

@@ -1,0 +1,111 @@
+"""Whether one loop is another moved: around its length in time, or up and down in pitch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+
+from loopsphere.library.comparison import COMPARISON_RATE_HZ
+from loopsphere.types import Float32Array
+
+_LENGTH_SLACK = 0.002  # of the length: a loop that was moved around is as long as it was
+_SHORTEST_SHIFT_S = 0.02
+_SHIFTED_COHERENCE = 0.7
+_TRANSPOSED_COSINE = 0.75
+_N_FFT, _HOP = 4096, 800
+_LOWEST_MIDI, _N_PITCHES = 28, 84
+_FARTHEST = 12  # semitones
+_N_TIMES = 64
+
+
+@dataclass(frozen=True)
+class Relation:
+    """How the second loop comes from the first: `shift_s` later around the loop, or `semitones` higher."""
+
+    coherence: float
+    shift_s: float = 0.0
+    semitones: int = 0
+
+
+def relate(first: Float32Array, second: Float32Array) -> Relation | None:
+    """Tell whether one waveform is the other, moved around in time or transposed.
+
+    Parameters
+    ----------
+    first, second : float32 ndarray of shape (n_samples,)
+        Mono, at `COMPARISON_RATE_HZ`.
+
+    Returns
+    -------
+    relation : Relation or None
+        None where neither is the case.
+    """
+    longest, shortest = max(len(first), len(second)), min(len(first), len(second))
+    if longest - shortest > _LENGTH_SLACK * longest:
+        return None
+    return _moved(first[:shortest], second[:shortest]) or _transposed(first, second)
+
+
+def _moved(first: Float32Array, second: Float32Array) -> Relation | None:
+    """Look for one lag around the loop at which the waveforms agree."""
+    a, b = scipy.fft.rfft(first), scipy.fft.rfft(second)
+    magnitude = np.sqrt(np.abs(a) * np.abs(b)) + 1e-12
+    # Half whitened, so that the kick drum alone does not decide; the norms are those of the same spectra.
+    weights = 1.0 / np.maximum(magnitude, magnitude.max() * 1e-3)
+    correlation = scipy.fft.irfft(b * np.conj(a) * weights, len(first))
+    norm = np.sqrt(_energy(a, weights, len(first)) * _energy(b, weights, len(first)))
+    lag = int(np.argmax(np.abs(correlation)))
+    coherence = abs(float(correlation[lag])) / max(norm, 1e-20)
+    shift_s = lag / COMPARISON_RATE_HZ
+    around_s = min(shift_s, len(first) / COMPARISON_RATE_HZ - shift_s)
+    if coherence < _SHIFTED_COHERENCE or around_s < _SHORTEST_SHIFT_S:
+        return None
+    return Relation(coherence, shift_s)
+
+
+def _energy(spectrum: npt.NDArray[np.complexfloating], weights: Float32Array, n_samples: int) -> float:
+    power = np.square(np.abs(spectrum)) * weights
+    return float((2.0 * power.sum() - power[0]) / n_samples)
+
+
+def _transposed(first: Float32Array, second: Float32Array) -> Relation | None:
+    """Look for one interval at which the notes agree, at the same times."""
+    a, b = _pitch_map(first), _pitch_map(second)
+    best, semitones = 0.0, 0
+    for interval in range(-_FARTHEST, _FARTHEST + 1):
+        kept = _N_PITCHES - abs(interval)
+        low, high = max(interval, 0), max(-interval, 0)
+        cosine = _cosine(a[:, high : high + kept], b[:, low : low + kept])
+        if cosine > best:
+            best, semitones = cosine, interval
+    if semitones == 0 or best < _TRANSPOSED_COSINE:
+        return None
+    return Relation(best, 0.0, semitones)
+
+
+def _pitch_map(waveform: Float32Array) -> Float32Array:
+    """Return how much sounds at each time and semitone, (n_times, n_pitches), against each time's mean."""
+    padded = np.pad(waveform, _N_FFT // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, _N_FFT)[::_HOP]
+    magnitude = np.abs(scipy.fft.rfft(frames * np.hanning(_N_FFT).astype(np.float32), axis=1))
+    hz = 440.0 * 2.0 ** ((np.arange(_LOWEST_MIDI - 0.5, _LOWEST_MIDI + _N_PITCHES + 0.5) - 69.0) / 12.0)
+    edges = np.clip(np.round(hz * _N_FFT / COMPARISON_RATE_HZ).astype(int), 1, magnitude.shape[1] - 1)
+    bands = np.stack([magnitude[:, low:high].max(axis=1) for low, high in _spans(edges)], axis=1)
+    # Of a very short loop, neighbouring times share a frame.
+    times = np.linspace(0, len(bands) - 1e-9, _N_TIMES + 1).astype(int)
+    merged = np.stack([bands[start:end].mean(axis=0) for start, end in _spans(times)])
+    level = np.sqrt(merged / max(float(merged.max()), 1e-20))
+    return np.asarray(level - level.mean(axis=1, keepdims=True), dtype=np.float32)
+
+
+def _spans(edges: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Return start and end between neighbouring edges, at least one apart."""
+    return [(int(start), max(int(end), int(start) + 1)) for start, end in pairwise(edges)]
+
+
+def _cosine(a: Float32Array, b: Float32Array) -> float:
+    return float((a * b).sum() / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-20))
