@@ -20,8 +20,8 @@ WEIGHTS = {
     "fx": 0.5,
     "contrast": 0.5,
     "invariance": 0.5,
-    "teacher": 0.5,
-    "geometry": 8.0,
+    "teacher": 1.0,
+    "geometry": 60.0,
 }
 _SAME_INSTRUMENT, _SAME_FAMILY, _SAME_TO_TEACHER = 0.15, 0.25, 0.6
 """What makes the cosine that two loops should have; the same loop has 1."""
@@ -123,6 +123,8 @@ def _soft_label_loss(logits: Tensor, shares: Tensor) -> Tensor:
 
 def _regression_loss(predicted: Tensor, wanted: Tensor) -> Tensor:
     known = ~wanted.isnan()
+    if not known.any():
+        return predicted.new_zeros(())
     return functional.smooth_l1_loss(predicted[known], wanted[known])
 
 
@@ -133,6 +135,8 @@ def _geometry_loss(embedding: Tensor, target: dict[str, Tensor]) -> Tensor:
     (relational distillation; Park et al. 2019, arXiv 1904.05068).
     """
     heard = ~target["teacher"].isnan().any(1)
+    if heard.sum() < 2:
+        return embedding.new_zeros(())
     n_loops = len(embedding) // 2
     loop = torch.arange(n_loops).repeat(2)[heard]
     unit = functional.normalize(embedding[heard], dim=1)

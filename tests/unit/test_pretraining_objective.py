@@ -1,0 +1,68 @@
+"""What the encoder is asked in training: the geometry that labels and teacher call for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from pretraining.objective import Heads, Labels, losses
+from pretraining.pool import TAUGHT_DIM, Item
+
+NO_STATISTICS = torch.stack([torch.zeros(TAUGHT_DIM), torch.ones(TAUGHT_DIM)])
+
+
+def _item(instrument: str, family: str, taught: np.ndarray | None) -> Item:
+    return Item(0, ((0, 1),), 1.0, instrument, family, 120.0, None, (1.0, 1.0, 1.0, 0.5, 0.0), (), taught)
+
+
+def _items(n_items: int, *, taught: bool) -> tuple[Item, ...]:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(n_items, TAUGHT_DIM)).astype(np.float16)
+    names = [("fender", "bass") if index % 2 else ("rhodes", "keys") for index in range(n_items)]
+    return tuple(_item(*name, row if taught else None) for name, row in zip(names, rows, strict=True))
+
+
+def _terms(embedding: torch.Tensor, items: tuple[Item, ...]) -> dict[str, torch.Tensor]:
+    labels = Labels(["fender", "rhodes"], ["bass", "keys"], NO_STATISTICS)
+    torch.manual_seed(0)
+    heads = Heads(embedding.shape[1], labels)
+    return losses(heads(embedding), labels(items))
+
+
+def test_geometry_is_learnt() -> None:
+    items = _items(8, taught=True)
+    torch.manual_seed(1)
+    embedding = torch.randn(16, 32, requires_grad=True)
+    before = _terms(embedding, items)["geometry"].item()
+    optimiser = torch.optim.Adam([embedding], lr=0.05)
+    for _ in range(200):
+        optimiser.zero_grad()
+        loss = _terms(embedding, items)["geometry"]
+        loss.backward()
+        optimiser.step()
+    assert loss.item() < 0.4 * before
+    unit = torch.nn.functional.normalize(_standardised(embedding.detach()), dim=1)
+    cosine = (unit @ unit.T).numpy()
+    views = np.arange(8)
+    assert cosine[views, views + 8].min() > 0.6, "two views of one loop should lie together"
+    assert cosine[0, 2] > cosine[0, 1], "loops of one instrument should lie closer than of two"
+
+
+def _standardised(embedding: torch.Tensor) -> torch.Tensor:
+    return (embedding - embedding.mean(0)) / embedding.std(0, unbiased=False)
+
+
+@pytest.mark.parametrize("name", ["teacher", "geometry"])
+def test_loops_that_no_teacher_heard_ask_for_nothing(name: str) -> None:
+    embedding = torch.randn(16, 32, requires_grad=True)
+    assert _terms(embedding, _items(8, taught=False))[name].item() == 0.0
+
+
+def test_every_term_is_finite_and_reaches_the_embedding() -> None:
+    embedding = torch.randn(16, 32, requires_grad=True)
+    for name, term in _terms(embedding, _items(8, taught=True)).items():
+        if name == "chroma":  # these items have no pitch
+            continue
+        (gradient,) = torch.autograd.grad(term, embedding, retain_graph=True)
+        assert torch.isfinite(term), name
+        assert gradient.abs().sum() > 0, name
