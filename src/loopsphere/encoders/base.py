@@ -161,7 +161,8 @@ class Encoder:
         n_repeats = self.mel.window_samples // n_samples if self.mel.short_clip == "repeatpad" else 0
         return TokenGrid(
             tokens=tokens,
-            window_starts_s=starts * (self.mel.hop_length / self.mel.sample_rate) - column_s / 2,
+            window_starts_s=starts.astype(np.float64) * (self.mel.hop_length / self.mel.sample_rate)
+            - column_s / 2,
             step_s=column_s * n_columns,
             band_edges_hz=band_edges_hz(self.mel, tokens.shape[2]),
             duration_s=duration_s,

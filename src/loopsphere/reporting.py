@@ -1,0 +1,340 @@
+"""From a scan to the record of its page: sound, pictures, places on the map, and where loops are odd."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from urllib.parse import quote
+
+import numpy as np
+import numpy.typing as npt
+
+from loopsphere.audio import load_clip
+from loopsphere.embedding import Progress, silent
+from loopsphere.encoders import Encoder
+from loopsphere.errors import AudioError, FeatureError
+from loopsphere.explain.localise import Localisation, TokenMemory
+from loopsphere.explain.neighbours import nearest, unit_rows
+from loopsphere.explain.prototypes import typical
+from loopsphere.features.mel import log_mel
+from loopsphere.report import DuplicateGroup, LoopColumns, LoopDetail, ReportData
+from loopsphere.report.media import (
+    OPUS_RATE,
+    oddness_base64,
+    opus_base64,
+    peaks_base64,
+    spectrum_base64,
+)
+from loopsphere.types import EmbedResult, Explanation, Float32Array, ScoreResult, finite_or_none
+
+MAX_CARDS = 60
+"""Loops with a card: picture, curve and neighbours. The others are rows of a list."""
+MIN_CARDS = 12
+N_COMPARED = 200
+"""Normal loops, drawn evenly, that moments are compared with."""
+EMBEDDED_MB = 8.0
+"""Sound that the page carries; what does not fit is played from where it lies."""
+_WAVE_COLUMNS, _HEAT_COLUMNS, _SPECTRUM_COLUMNS, _SPECTRUM_BANDS = 300, 160, 240, 64
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What else is known of a collection, where it has been looked for.
+
+    Attributes
+    ----------
+    explanations : mapping of path to Explanation
+    usual : sequence of (label, range) of str
+        Where nine tenths of the normal loops lie.
+    duplicates : sequence of (reason, paths)
+    facts : sequence of (name, value) of str
+        Of the run: seed, versions, time.
+    """
+
+    explanations: Mapping[str, Explanation] = field(default_factory=dict)
+    usual: Sequence[tuple[str, str]] = ()
+    duplicates: Sequence[tuple[str, Sequence[str]]] = ()
+    facts: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where one loop is odd, and how it sounds at the encoder's rate.
+
+    Attributes
+    ----------
+    waveform : float32 ndarray of shape (n_samples,)
+    where : Localisation or None
+        None where there are too few normal loops to compare with.
+    """
+
+    waveform: Float32Array
+    where: Localisation | None
+
+
+def locate(
+    paths: Sequence[str],
+    normal_paths: Sequence[str],
+    encoder: Encoder,
+    *,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> dict[str, Located]:
+    """Tell where loops are odd, against a sample of the normal ones.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        The loops asked about.
+    normal_paths : sequence of str
+        `N_COMPARED` of them at most are drawn.
+    encoder : Encoder
+    seed : int, default=0
+    progress : callable
+
+    Returns
+    -------
+    located : dict of path to Located
+        Without files that are gone or changed into something that cannot be read.
+    """
+    rng = np.random.default_rng([seed, 31])
+    drawn = rng.permutation(len(normal_paths))[:N_COMPARED]
+    n_all, n_done = len(drawn) + len(paths), 0
+    progress("looking where", 0, n_all)
+    compared = []
+    for i in drawn:
+        waveform = _read(normal_paths[i], encoder.mel.sample_rate)
+        if waveform is not None:
+            compared.append(encoder.token_grids(waveform))
+        n_done += 1
+        progress("looking where", n_done, n_all)
+    memory = TokenMemory(random_state=seed).fit(compared) if len(compared) > 1 else None
+    located = {}
+    for path in paths:
+        waveform = _read(path, encoder.mel.sample_rate)
+        if waveform is not None:
+            where = memory.localise(encoder.token_grids(waveform)) if memory else None
+            located[path] = Located(waveform, where)
+        n_done += 1
+        progress("looking where", n_done, n_all)
+    return located
+
+
+def make_report(
+    result: ScoreResult,
+    embedded: EmbedResult,
+    encoder: Encoder,
+    page_folder: str | os.PathLike[str],
+    *,
+    findings: Findings | None = None,
+    located: Mapping[str, Located] | None = None,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> ReportData:
+    """Put together what the page shows.
+
+    Parameters
+    ----------
+    result : ScoreResult
+    embedded : EmbedResult
+        Of the same loops.
+    encoder : Encoder
+        That made the embeddings.
+    page_folder : path
+        Where the page will lie; sound that it does not carry is linked from there.
+    findings : Findings or None
+    located : mapping of path to Located, or None
+        From `locate`; None looks.
+    seed : int, default=0
+    progress : callable
+
+    Returns
+    -------
+    data : ReportData
+    """
+    known = findings or Findings()
+    paths = [loop.path for loop in result.loops]
+    number = {path: i for i, path in enumerate(paths)}
+    row_of = {path: row for row, path in enumerate(embedded.paths)}
+    embedding = embedded.embedding[[row_of[path] for path in paths]]
+    hashes = np.array([embedded.audio_hashes[row_of[path]] for path in paths])
+    groups = np.unique(hashes, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    normal = np.array([i for i, loop in enumerate(result.loops) if not loop.is_odd], dtype=np.int64)
+    cards = card_numbers(result)
+    if located is None:
+        normal_paths = [paths[i] for i in normal if i not in set(cards)]
+        located = locate([paths[i] for i in cards], normal_paths, encoder, seed=seed, progress=progress)
+    details = {}
+    near_rows, near_distances = nearest(embedding[cards], groups[cards], embedding[normal], groups[normal])
+    for card, rows, distances in zip(cards, near_rows, near_distances, strict=True):
+        if paths[card] in located:
+            near = [(int(normal[r]), float(d)) for r, d in zip(rows, distances, strict=True) if r >= 0]
+            explanation = known.explanations.get(paths[card])
+            details[card] = _detail(located[paths[card]], near, explanation, encoder)
+    root, places, urls = _places(paths, page_folder)
+    alone = normal[np.unique(groups[normal], return_index=True)[1]]
+    typical_numbers = [int(i) for i in alone[typical(embedding[alone], 8, seed=seed)]] if len(alone) else []
+    layout, caption = map_places(embedding)
+    audible = _in_turn(details, typical_numbers)
+    return ReportData(
+        title=_title(paths),
+        alpha=result.alpha,
+        threshold=finite_or_none(result.threshold),
+        loops=LoopColumns(
+            path=places,
+            duration_s=[loop.duration_s for loop in result.loops],
+            score=[loop.anomaly_score for loop in result.loops],
+            p=[round(loop.p_value, 5) for loop in result.loops],
+            x=[round(float(x), 4) for x in layout[:, 0]],
+            y=[round(float(y), 4) for y in layout[:, 1]],
+        ),
+        root_url=root,
+        urls=urls,
+        map_caption=caption,
+        details=details,
+        audio=_carried(audible, paths, progress),
+        typical=typical_numbers,
+        usual=list(known.usual),
+        duplicates=[
+            DuplicateGroup(reason, [number[path] for path in members if path in number])
+            for reason, members in known.duplicates
+        ],
+        skipped=[(file.path, file.reason) for file in result.skipped],
+        notes=[f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in result.notes],
+        facts=[
+            ("Loops", f"{len(paths):,}"),
+            ("Encoder", f"{result.encoder} ({embedded.encoder_hash[:12]})"),
+            ("Detector", result.detector),
+            ("False-alarm rate", f"{100 * result.alpha:g} %"),
+            *known.facts,
+        ],
+    )
+
+
+def card_numbers(result: ScoreResult) -> list[int]:
+    """Return which loops get a card: the odd ones, a dozen at least and `MAX_CARDS` at most."""
+    n_odd = sum(loop.is_odd for loop in result.loops)
+    return list(range(min(max(n_odd, MIN_CARDS), MAX_CARDS, len(result.loops))))
+
+
+def map_places(embedding: Float32Array) -> tuple[npt.NDArray[np.float64], str]:
+    """Lay loops out within the unit circle so that alike ones lie near each other.
+
+    Parameters
+    ----------
+    embedding : float32 ndarray of shape (n_loops, embedding_dim)
+
+    Returns
+    -------
+    places : float64 ndarray of shape (n_loops, 2)
+        The first two principal components of the embeddings' directions. Far ones are drawn inwards, so that
+        a single stranger does not press all others into the middle.
+    caption : str
+    """
+    from sklearn.decomposition import PCA
+
+    n_components = min(2, *embedding.shape)
+    pca = PCA(n_components, svd_solver="full" if len(embedding) < 500 else "randomized", random_state=0)
+    plane = np.zeros((len(embedding), 2))
+    plane[:, :n_components] = pca.fit_transform(unit_rows(embedding))
+    radius = np.linalg.norm(plane, axis=1)
+    scale = max(float(np.quantile(radius, 0.8)), 1e-9)
+    places = plane / scale
+    drawn = np.tanh(radius / scale) / np.maximum(radius / scale, 1e-9)
+    share = float(np.nan_to_num(pca.explained_variance_ratio_).sum())
+    caption = (
+        f"Loops that sound alike lie near each other. Two principal components, {100 * share:.0f} % of the "
+        "variance; the edge is drawn inwards."
+    )
+    return places * drawn[:, None] * 0.96, caption
+
+
+def _detail(
+    found: Located, near: list[tuple[int, float]], explanation: Explanation | None, encoder: Encoder
+) -> LoopDetail:
+    mel = log_mel(found.waveform, encoder.mel)
+    n_frames = max(1, round(len(found.waveform) / encoder.mel.hop_length))  # without the repeats
+    spectrum, spectrum_shape = spectrum_base64(mel[:n_frames], _SPECTRUM_BANDS, _SPECTRUM_COLUMNS)
+    curve, heat, heat_shape, ranges = "", "", (0, 0), []
+    if found.where is not None:
+        curve, _ = oddness_base64(found.where.curve, _HEAT_COLUMNS)
+        heat, (n_bands, n_bins) = oddness_base64(found.where.heat, _HEAT_COLUMNS)
+        heat_shape = (n_bands, n_bins)
+        ranges = [
+            [round(r.start_s, 2), round(r.end_s, 2), round(r.low_hz), round(r.high_hz), round(r.oddness, 2)]
+            for r in found.where.ranges
+        ]
+    return LoopDetail(
+        peaks=peaks_base64(found.waveform, _WAVE_COLUMNS),
+        spectrum=spectrum,
+        spectrum_shape=spectrum_shape,
+        curve=curve,
+        heat=heat,
+        heat_shape=heat_shape,
+        ranges=ranges,
+        reasons=[reason.text for reason in explanation.reasons] if explanation else [],
+        faults=[reason.text for reason in explanation.faults] if explanation else [],
+        explained=explanation is not None,
+        neighbours=[(i, round(distance, 4)) for i, distance in near],
+    )
+
+
+def _carried(numbers: Iterable[int], paths: Sequence[str], progress: Progress) -> dict[int, str]:
+    """Encode loops until the page carries enough; a long one is passed over for a shorter one."""
+    wanted = list(dict.fromkeys(numbers))
+    left = EMBEDDED_MB * 1e6
+    carried: dict[int, str] = {}
+    progress("packing sound", 0, len(wanted))
+    for n_done, i in enumerate(wanted, start=1):
+        waveform = _read(paths[i], OPUS_RATE)
+        sound = opus_base64(waveform) if waveform is not None else ""
+        if 0 < len(sound) <= left:
+            carried[i] = sound
+            left -= len(sound)
+        progress("packing sound", n_done, len(wanted))
+    return carried
+
+
+def _in_turn(details: Mapping[int, LoopDetail], typical_numbers: Sequence[int]) -> list[int]:
+    """Order loops by how soon someone will want to hear them."""
+    neighbours = [i for detail in details.values() for i, _ in detail.neighbours]
+    return [*details, *typical_numbers, *neighbours]
+
+
+def _read(path: str, sample_rate: int) -> Float32Array | None:
+    """Return a loop again; None where it changed since it was scored and cannot be read any more."""
+    try:
+        return load_clip(path, sample_rate).waveform
+    except (AudioError, FeatureError):
+        return None
+
+
+def _title(paths: Sequence[str]) -> str:
+    return PurePath(_common(paths)).name or "loops"
+
+
+def _common(paths: Sequence[str]) -> str:
+    """Return the deepest folder that holds all loops; empty where they share none, as on two drives."""
+    folders = [os.path.dirname(os.path.abspath(path)) for path in paths]  # noqa: PTH100, PTH120
+    try:
+        return os.path.commonpath(folders)
+    except ValueError:
+        return ""
+
+
+def _places(
+    paths: Sequence[str], page_folder: str | os.PathLike[str]
+) -> tuple[str, list[str], dict[int, str]]:
+    """Return the root's URL, each loop's path below it, and the URLs of loops that have no common root."""
+    common = _common(paths)
+    if not common:
+        whole = [Path(path).absolute() for path in paths]
+        return "", [path.as_posix() for path in whole], {i: path.as_uri() for i, path in enumerate(whole)}
+    below = [Path(os.path.relpath(path, common)).as_posix() for path in paths]
+    try:
+        root = quote(Path(os.path.relpath(common, page_folder)).as_posix())
+    except ValueError:  # on Windows, another drive than the page's
+        root = Path(common).as_uri()
+    return root + "/", below, {}
