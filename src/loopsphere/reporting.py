@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from urllib.parse import quote
 
@@ -12,14 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from loopsphere.audio import load_clip
+from loopsphere.collection import DuplicateResult
 from loopsphere.embedding import Progress, silent
 from loopsphere.encoders import Encoder
 from loopsphere.errors import AudioError, FeatureError
+from loopsphere.explain import ATTRIBUTES
 from loopsphere.explain.localise import Localisation, TokenMemory
-from loopsphere.explain.neighbours import nearest, unit_rows
-from loopsphere.explain.prototypes import typical
+from loopsphere.explain.neighbours import unit_rows
 from loopsphere.features.mel import log_mel
-from loopsphere.report import DuplicateGroup, LoopColumns, LoopDetail, ReportData
+from loopsphere.report import LoopColumns, LoopDetail, LoopGroup, ReportData
 from loopsphere.report.media import (
     OPUS_RATE,
     oddness_base64,
@@ -27,7 +28,14 @@ from loopsphere.report.media import (
     peaks_base64,
     spectrum_base64,
 )
-from loopsphere.types import EmbedResult, Explanation, Float32Array, ScoreResult, finite_or_none
+from loopsphere.types import (
+    EmbedResult,
+    Explanation,
+    Float32Array,
+    Normality,
+    ScoreResult,
+    finite_or_none,
+)
 
 MAX_CARDS = 60
 """Loops with a card: picture, curve and neighbours. The others are rows of a list."""
@@ -37,26 +45,6 @@ N_COMPARED = 200
 EMBEDDED_MB = 8.0
 """Sound that the page carries; what does not fit is played from where it lies."""
 _WAVE_COLUMNS, _HEAT_COLUMNS, _SPECTRUM_COLUMNS, _SPECTRUM_BANDS = 300, 160, 240, 64
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What else is known of a collection, where it has been looked for.
-
-    Attributes
-    ----------
-    explanations : mapping of path to Explanation
-    usual : sequence of (label, range) of str
-        Where nine tenths of the normal loops lie.
-    duplicates : sequence of (reason, paths)
-    facts : sequence of (name, value) of str
-        Of the run: seed, versions, time.
-    """
-
-    explanations: Mapping[str, Explanation] = field(default_factory=dict)
-    usual: Sequence[tuple[str, str]] = ()
-    duplicates: Sequence[tuple[str, Sequence[str]]] = ()
-    facts: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -128,8 +116,9 @@ def make_report(
     encoder: Encoder,
     page_folder: str | os.PathLike[str],
     *,
-    findings: Findings | None = None,
     located: Mapping[str, Located] | None = None,
+    duplicates: DuplicateResult | None = None,
+    facts: Sequence[tuple[str, str]] = (),
     seed: int = 0,
     progress: Progress = silent,
 ) -> ReportData:
@@ -138,15 +127,18 @@ def make_report(
     Parameters
     ----------
     result : ScoreResult
+        With its explanations, where there are any.
     embedded : EmbedResult
         Of the same loops.
     encoder : Encoder
         That made the embeddings.
     page_folder : path
         Where the page will lie; sound that it does not carry is linked from there.
-    findings : Findings or None
     located : mapping of path to Located, or None
-        From `locate`; None looks.
+        From `locate_odd`; None looks.
+    duplicates : DuplicateResult or None
+    facts : sequence of (name, value)
+        Of the run: seed, versions, time.
     seed : int, default=0
     progress : callable
 
@@ -154,53 +146,43 @@ def make_report(
     -------
     data : ReportData
     """
-    known = findings or Findings()
     paths = [loop.path for loop in result.loops]
     number = {path: i for i, path in enumerate(paths)}
-    row_of = {path: row for row, path in enumerate(embedded.paths)}
-    embedding = embedded.embedding[[row_of[path] for path in paths]]
-    hashes = np.array([embedded.audio_hashes[row_of[path]] for path in paths])
-    groups = np.unique(hashes, return_inverse=True)[1].reshape(-1).astype(np.int64)
-    normal = np.array([i for i, loop in enumerate(result.loops) if not loop.is_odd], dtype=np.int64)
-    cards = card_numbers(result)
     if located is None:
-        normal_paths = [paths[i] for i in normal if i not in set(cards)]
-        located = locate([paths[i] for i in cards], normal_paths, encoder, seed=seed, progress=progress)
-    details = {}
-    near_rows, near_distances = nearest(embedding[cards], groups[cards], embedding[normal], groups[normal])
-    for card, rows, distances in zip(cards, near_rows, near_distances, strict=True):
-        if paths[card] in located:
-            near = [(int(normal[r]), float(d)) for r, d in zip(rows, distances, strict=True) if r >= 0]
-            explanation = known.explanations.get(paths[card])
-            details[card] = _detail(located[paths[card]], near, explanation, encoder)
-    root, places, urls = _places(paths, page_folder)
-    alone = normal[np.unique(groups[normal], return_index=True)[1]]
-    typical_numbers = [int(i) for i in alone[typical(embedding[alone], 8, seed=seed)]] if len(alone) else []
-    layout, caption = map_places(embedding)
-    audible = _in_turn(details, typical_numbers)
+        located = locate_odd(result, encoder, seed=seed, progress=progress)
+    explanations = {explanation.path: explanation for explanation in result.explanations}
+    details = {
+        number[path]: _detail(found, explanations.get(path), number, encoder)
+        for path, found in located.items()
+    }
+    typical = [number[path] for path in result.normal.typical] if result.normal else []
+    row_of = {path: row for row, path in enumerate(embedded.paths)}
+    places, caption = map_places(embedded.embedding[[row_of[path] for path in paths]])
+    root, below, urls = _urls(paths, page_folder)
     return ReportData(
-        title=_title(paths),
+        title=PurePath(_common(paths)).name or "loops",
         alpha=result.alpha,
         threshold=finite_or_none(result.threshold),
         loops=LoopColumns(
-            path=places,
+            path=below,
             duration_s=[loop.duration_s for loop in result.loops],
             score=[loop.anomaly_score for loop in result.loops],
             p=[round(loop.p_value, 5) for loop in result.loops],
-            x=[round(float(x), 4) for x in layout[:, 0]],
-            y=[round(float(y), 4) for y in layout[:, 1]],
+            x=[round(float(x), 4) for x in places[:, 0]],
+            y=[round(float(y), 4) for y in places[:, 1]],
         ),
         root_url=root,
         urls=urls,
         map_caption=caption,
         details=details,
-        audio=_carried(audible, paths, progress),
-        typical=typical_numbers,
-        usual=list(known.usual),
-        duplicates=[
-            DuplicateGroup(reason, [number[path] for path in members if path in number])
-            for reason, members in known.duplicates
+        audio=_carried([*details, *typical, *_neighbours(details)], paths, progress),
+        typical=typical,
+        modes=[
+            LoopGroup(f"{mode.n_loops:,} loops like", [number[mode.prototype]])
+            for mode in (result.normal.modes if result.normal else ())
         ],
+        usual=_usual(result.normal),
+        duplicates=_duplicate_groups(duplicates, number),
         skipped=[(file.path, file.reason) for file in result.skipped],
         notes=[f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in result.notes],
         facts=[
@@ -208,9 +190,21 @@ def make_report(
             ("Encoder", f"{result.encoder} ({embedded.encoder_hash[:12]})"),
             ("Detector", result.detector),
             ("False-alarm rate", f"{100 * result.alpha:g} %"),
-            *known.facts,
+            *facts,
         ],
     )
+
+
+def locate_odd(
+    result: ScoreResult, encoder: Encoder, *, seed: int = 0, progress: Progress = silent
+) -> dict[str, Located]:
+    """Tell where the loops that get a card are odd, against loops that are not odd."""
+    cards = [result.loops[i].path for i in card_numbers(result)]
+    shown = set(cards)
+    # As for the explanations, the oddest fifth does not count as normal.
+    trusted = result.loops[len(result.loops) // 5 :]
+    normal = [loop.path for loop in trusted if not loop.is_odd and loop.path not in shown]
+    return locate(cards, normal, encoder, seed=seed, progress=progress)
 
 
 def card_numbers(result: ScoreResult) -> list[int]:
@@ -252,7 +246,7 @@ def map_places(embedding: Float32Array) -> tuple[npt.NDArray[np.float64], str]:
 
 
 def _detail(
-    found: Located, near: list[tuple[int, float]], explanation: Explanation | None, encoder: Encoder
+    found: Located, explanation: Explanation | None, number: Mapping[str, int], encoder: Encoder
 ) -> LoopDetail:
     mel = log_mel(found.waveform, encoder.mel)
     n_frames = max(1, round(len(found.waveform) / encoder.mel.hop_length))  # without the repeats
@@ -266,6 +260,7 @@ def _detail(
             [round(r.start_s, 2), round(r.end_s, 2), round(r.low_hz), round(r.high_hz), round(r.oddness, 2)]
             for r in found.where.ranges
         ]
+    near = explanation.neighbours if explanation else ()
     return LoopDetail(
         peaks=peaks_base64(found.waveform, _WAVE_COLUMNS),
         spectrum=spectrum,
@@ -277,8 +272,34 @@ def _detail(
         reasons=[reason.text for reason in explanation.reasons] if explanation else [],
         faults=[reason.text for reason in explanation.faults] if explanation else [],
         explained=explanation is not None,
-        neighbours=[(i, round(distance, 4)) for i, distance in near],
+        neighbours=[(number[other.path], round(other.distance, 4)) for other in near],
     )
+
+
+def _usual(normal: Normality | None) -> list[tuple[str, str]]:
+    """Put each attribute's usual range into words."""
+    shown = []
+    for name, (low, high) in (normal.usual if normal else {}).items():
+        spec = ATTRIBUTES[name]
+        unit = spec.shown(high).removeprefix(spec.shown(high).split(" ")[0])
+        shown.append((spec.label[:1].upper() + spec.label[1:], spec.between(low, high, high) + unit))
+    return shown
+
+
+def _duplicate_groups(duplicates: DuplicateResult | None, number: Mapping[str, int]) -> list[LoopGroup]:
+    """Number the loops of each group, and say why the first two are one."""
+    if duplicates is None:
+        return []
+    reasons = {frozenset((pair.first, pair.second)): pair.reason for pair in duplicates.pairs}
+    groups = []
+    for paths in duplicates.groups:
+        inside = [reason for pair, reason in reasons.items() if pair <= set(paths)]
+        groups.append(LoopGroup(inside[0] if inside else "", [number[path] for path in paths]))
+    return groups
+
+
+def _neighbours(details: Mapping[int, LoopDetail]) -> list[int]:
+    return [i for detail in details.values() for i, _ in detail.neighbours]
 
 
 def _carried(numbers: Iterable[int], paths: Sequence[str], progress: Progress) -> dict[int, str]:
@@ -297,22 +318,12 @@ def _carried(numbers: Iterable[int], paths: Sequence[str], progress: Progress) -
     return carried
 
 
-def _in_turn(details: Mapping[int, LoopDetail], typical_numbers: Sequence[int]) -> list[int]:
-    """Order loops by how soon someone will want to hear them."""
-    neighbours = [i for detail in details.values() for i, _ in detail.neighbours]
-    return [*details, *typical_numbers, *neighbours]
-
-
 def _read(path: str, sample_rate: int) -> Float32Array | None:
     """Return a loop again; None where it changed since it was scored and cannot be read any more."""
     try:
         return load_clip(path, sample_rate).waveform
     except (AudioError, FeatureError):
         return None
-
-
-def _title(paths: Sequence[str]) -> str:
-    return PurePath(_common(paths)).name or "loops"
 
 
 def _common(paths: Sequence[str]) -> str:
@@ -324,9 +335,7 @@ def _common(paths: Sequence[str]) -> str:
         return ""
 
 
-def _places(
-    paths: Sequence[str], page_folder: str | os.PathLike[str]
-) -> tuple[str, list[str], dict[int, str]]:
+def _urls(paths: Sequence[str], page_folder: str | os.PathLike[str]) -> tuple[str, list[str], dict[int, str]]:
     """Return the root's URL, each loop's path below it, and the URLs of loops that have no common root."""
     common = _common(paths)
     if not common:

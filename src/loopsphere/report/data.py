@@ -71,10 +71,10 @@ class LoopDetail:
 
 
 @dataclass(frozen=True)
-class DuplicateGroup:
-    """Loops that are the same sound: why it is thought so, and their numbers."""
+class LoopGroup:
+    """Loops that belong together: a line about them, and their numbers."""
 
-    reason: str
+    text: str
     loops: list[int]
 
 
@@ -100,9 +100,12 @@ class ReportData:
         Of the loops that have a card.
     map_caption : str
     typical : list of int
+        The most typical first.
+    modes : list of LoopGroup
+        The collection's kinds of loops, each with its prototype.
     usual : list of (str, str)
         Each attribute's label and where nine tenths of the normal loops lie.
-    duplicates : list of DuplicateGroup
+    duplicates : list of LoopGroup
     skipped : list of (path, reason)
     notes : list of str
         Sentences.
@@ -120,8 +123,9 @@ class ReportData:
     audio: Mapping[int, str] = field(default_factory=dict)
     details: Mapping[int, LoopDetail] = field(default_factory=dict)
     typical: list[int] = field(default_factory=list)
+    modes: list[LoopGroup] = field(default_factory=list)
     usual: list[tuple[str, str]] = field(default_factory=list)
-    duplicates: list[DuplicateGroup] = field(default_factory=list)
+    duplicates: list[LoopGroup] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     facts: list[tuple[str, str]] = field(default_factory=list)

@@ -418,10 +418,12 @@ function fillNotes() {
   $("map-caption").textContent = data.map_caption;
   $("normal").hidden = !data.typical.length && !data.usual.length;
   $("typical").append(...data.typical.map((i) => make("li", {}, chip(i, ""))));
+  $("modes-box").hidden = data.modes.length < 2;
+  $("modes").append(...data.modes.map((mode) => make("li", {}, text(mode.text + " "), ...mode.loops.map((i) => chip(i, "")))));
   pairs($("ranges"), data.usual);
   $("ranges-box").hidden = !data.usual.length;
   $("duplicates").hidden = !data.duplicates.length;
-  $("duplicate-groups").append(...data.duplicates.map((group) => make("div", { class: "group" }, make("p", {}, text(group.reason)), make("div", { class: "plays" }, ...group.loops.map((i) => chip(i, ""))))));
+  $("duplicate-groups").append(...data.duplicates.map((group) => make("div", { class: "group" }, make("p", {}, text(group.text)), make("div", { class: "plays" }, ...group.loops.map((i) => chip(i, ""))))));
   $("skipped").hidden = !data.skipped.length;
   pairs($("skipped-files"), data.skipped);
   $("remarks").append(...data.notes.map((note) => make("li", {}, text(note))));

@@ -1,0 +1,109 @@
+"""Ways out: what is written where, and that nothing that was there is touched."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from loopsphere import exports
+from loopsphere.explain.localise import OddRange
+from loopsphere.exports import copy_loops, link_loops, write_labels, write_playlist
+from loopsphere.types import LoopScore
+
+
+@pytest.fixture
+def loops(tmp_path: Path) -> list[LoopScore]:
+    """Three loops, two of the same name, in folders with spaces, umlauts and emoji."""
+    found = []
+    for place, name in (("Bässe 🎸", "kick 1.wav"), ("drums", "kick 1.wav"), ("drums", "größer.flac")):
+        path = tmp_path / "loops" / place / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(str(path).encode())
+        found.append(LoopScore(str(path), 2.4, 12.345, 0.01, True))
+    return found
+
+
+def untouched(loops: list[LoopScore]) -> bool:
+    return all(Path(loop.path).read_bytes() == loop.path.encode() for loop in loops)
+
+
+def test_a_playlist_is_relative_to_where_it_lies(tmp_path: Path, loops: list[LoopScore]) -> None:
+    write_playlist(tmp_path / "lists" / "odd.m3u8", loops)
+    lines = (tmp_path / "lists" / "odd.m3u8").read_text(encoding="utf-8").splitlines()
+    assert lines[:3] == [
+        "#EXTM3U",
+        "#EXTINF:2,kick 1.wav (score 12.3)",
+        "../loops/Bässe 🎸/kick 1.wav",
+    ]
+    for line in lines[2::2]:
+        assert (tmp_path / "lists" / line).exists()
+
+
+def test_labels_are_as_audacity_writes_them(tmp_path: Path) -> None:
+    ranges = {"a/kick.wav": [OddRange(0.5, 1.25, 100.0, 4000.0, 1.74)], "b/kick.wav": [], "c/kick.wav": []}
+    ranges["c/kick.wav"] = [OddRange(0.0, 0.1, 20.0, 30.0, 2.0)]
+    written = write_labels(tmp_path / "labels", ranges)
+    assert [path.name for path in written] == ["kick.wav.txt", "kick.wav (2).txt"]
+    assert written[0].read_bytes() == b"0.500000\t1.250000\todd (1.7)\n\\\t100.000000\t4000.000000\n"
+
+
+@pytest.mark.parametrize("make", [copy_loops, link_loops])
+def test_names_that_are_taken_get_a_number(make, tmp_path: Path, loops: list[LoopScore]) -> None:
+    target = tmp_path / "odd"
+    target.mkdir()
+    (target / "1 kick 1.wav").write_text("mine")
+    first = make(target, loops)
+    assert [path.name for path in first] == ["1 kick 1 (2).wav", "2 kick 1.wav", "3 größer.flac"]
+    second = make(target, loops)
+    assert [path.name for path in second] == ["1 kick 1 (3).wav", "2 kick 1 (2).wav", "3 größer (2).flac"]
+    assert (target / "1 kick 1.wav").read_text() == "mine"
+    assert [path.read_bytes() for path in second] == [loop.path.encode() for loop in loops]
+    assert untouched(loops)
+
+
+def test_links_are_links_and_copies_are_not(tmp_path: Path, loops: list[LoopScore]) -> None:
+    assert all(path.is_symlink() for path in link_loops(tmp_path / "links", loops))
+    copies = copy_loops(tmp_path / "copies", loops)
+    assert not any(path.is_symlink() for path in copies)
+    copies[0].write_text("changed")
+    assert untouched(loops)
+
+
+def test_without_symlinks_there_are_hard_links(
+    tmp_path: Path, loops: list[LoopScore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows refuses symbolic links to those who may not make them; FAT knows no links at all."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(1314, "a required privilege is not held")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    hard = link_loops(tmp_path / "hard", loops)
+    assert all(path.samefile(loop.path) for path, loop in zip(hard, loops, strict=True))
+    monkeypatch.setattr(os, "link", refuse)
+    copied = link_loops(tmp_path / "copied", loops)
+    assert not any(path.samefile(loop.path) for path, loop in zip(copied, loops, strict=True))
+    assert [path.read_bytes() for path in copied] == [loop.path.encode() for loop in loops]
+
+
+def test_half_a_copy_is_not_left(
+    tmp_path: Path, loops: list[LoopScore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(reading, writing) -> None:
+        writing.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(exports.shutil, "copyfileobj", full)
+    with pytest.raises(OSError, match="No space left"):
+        copy_loops(tmp_path / "odd", loops)
+    assert list((tmp_path / "odd").iterdir()) == []
+
+
+@pytest.mark.parametrize("make", [copy_loops, link_loops])
+def test_a_loop_that_is_gone_is_an_error(make, tmp_path: Path, loops: list[LoopScore]) -> None:
+    Path(loops[1].path).unlink()
+    with pytest.raises(FileNotFoundError):
+        make(tmp_path / "odd", loops)
+    assert [path.name for path in (tmp_path / "odd").iterdir()] == ["1 kick 1.wav"]
