@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +19,7 @@ from loopsphere.explain import (
     ATTRIBUTES,
     ATTRIBUTES_VERSION,
     Attributes,
+    Hints,
     Reference,
     faults,
     hints_from,
@@ -29,7 +29,8 @@ from loopsphere.explain import (
 )
 from loopsphere.explain.neighbours import nearest
 from loopsphere.explain.prototypes import modes, typical
-from loopsphere.types import EmbedResult, Explanation, Neighbour, Normality, NormalMode
+from loopsphere.library.store import Library
+from loopsphere.types import EmbedResult, Explanation, Float32Array, Neighbour, Normality, NormalMode
 
 MAX_MEASURED = 500
 """Normal loops whose attributes are measured, at most; of more, a seeded sample."""
@@ -40,31 +41,19 @@ _SAVE_EVERY = 200
 Record = dict[str, float | str | None]
 
 
-class AttributeCache(Protocol):
-    """Remembers attributes by audio hash; `loopsphere.library` has one."""
-
-    def attributes(self, version: str) -> Mapping[str, Mapping[str, Any]]:
-        """Return what is known by one version of the code."""
-        ...
-
-    def put_attributes(self, version: str, attributes: Mapping[str, Mapping[str, Any]]) -> None:
-        """Keep more."""
-        ...
-
-
 def attributes_of(
     paths: Sequence[str],
     audio_hashes: Sequence[str],
     *,
-    cache: AttributeCache | None = None,
+    library: Library | None = None,
     progress: Progress = silent,
 ) -> list[Record | None]:
-    """Measure loops, those that the cache does not know yet, in parallel.
+    """Measure loops, those that the library does not know yet, in parallel.
 
     Parameters
     ----------
     paths, audio_hashes : sequence of str
-    cache : AttributeCache or None
+    library : Library or None
         Gets what is measured, some hundred at a time, so that an interruption loses little.
     progress : callable
         Called as `progress(what, n_done, n_total)`.
@@ -74,7 +63,7 @@ def attributes_of(
     records : list of dict or None
         `Attributes.to_dict()` with what name and tags say; None where the file has become unreadable.
     """
-    heard = _sounds_of(paths, audio_hashes, cache, progress)
+    heard = _sounds_of(paths, audio_hashes, library, progress)
     with ThreadPoolExecutor(_n_workers()) as pool:
         hints = list(pool.map(lambda path, of: None if of is None else _hints(path), paths, heard))
     return [
@@ -84,27 +73,35 @@ def attributes_of(
 
 
 def _sounds_of(
-    paths: Sequence[str], audio_hashes: Sequence[str], cache: AttributeCache | None, progress: Progress
+    paths: Sequence[str], audio_hashes: Sequence[str], library: Library | None, progress: Progress
 ) -> list[Attributes | None]:
     known: dict[str, Attributes | None] = {}
-    if cache is not None:
+    if library is not None:
         wanted = set(audio_hashes)
-        remembered = cache.attributes(ATTRIBUTES_VERSION)
+        remembered = library.attributes(ATTRIBUTES_VERSION)
         known = {key: Attributes.from_dict(of) for key, of in remembered.items() if key in wanted}
     missing = {key: path for path, key in zip(paths, audio_hashes, strict=True) if key not in known}
-    n_done, unsaved = 0, {}
-    progress("measuring loops", 0, len(missing))
+    unsaved: dict[str, Record] = {}
     with ThreadPoolExecutor(_n_workers()) as pool:
-        for key, found in zip(missing, pool.map(_measured, missing.values()), strict=True):
+        for n_done, (key, found) in enumerate(
+            zip(missing, pool.map(_measured, missing.values()), strict=True)
+        ):
+            progress("measuring loops", n_done, len(missing))
             known[key] = found
             if found is not None:
                 unsaved[key] = found.to_dict()
-            n_done += 1
-            progress("measuring loops", n_done, len(missing))
-            if cache is not None and unsaved and (len(unsaved) == _SAVE_EVERY or n_done == len(missing)):
-                cache.put_attributes(ATTRIBUTES_VERSION, unsaved)
+            if len(unsaved) == _SAVE_EVERY:
+                _remember(library, unsaved)
                 unsaved = {}
+    _remember(library, unsaved)
+    if missing:
+        progress("measuring loops", len(missing), len(missing))
     return [known[key] for key in audio_hashes]
+
+
+def _remember(library: Library | None, measured: dict[str, Record]) -> None:
+    if library is not None and measured:
+        library.try_to(lambda: library.put_attributes(ATTRIBUTES_VERSION, measured))
 
 
 def _n_workers() -> int:
@@ -118,7 +115,7 @@ def _measured(path: str) -> Attributes | None:
         return None
 
 
-def _hints(path: str) -> Any:
+def _hints(path: str) -> Hints:
     tags = read_music_tags(path)
     return hints_from(Path(path).stem, tempo_tag=tags.tempo_bpm, key_tag=tags.key)
 
@@ -151,7 +148,7 @@ def explain_collection(
     n_explained: int = N_EXPLAINED,
     max_measured: int = MAX_MEASURED,
     seed: int = 0,
-    cache: AttributeCache | None = None,
+    library: Library | None = None,
     progress: Progress = silent,
 ) -> tuple[tuple[Explanation, ...], Normality]:
     """Explain the odd and the oddest loops of a collection, and tell what is normal in it.
@@ -166,7 +163,7 @@ def explain_collection(
     max_measured : int, default=500
     seed : int, default=0
         Of the sample and of the modes.
-    cache, progress
+    library, progress
         As for `attributes_of`.
 
     Returns
@@ -187,60 +184,79 @@ def explain_collection(
     measured = attributes_of(
         [embedded.paths[row] for row in rows],
         [embedded.audio_hashes[row] for row in rows],
-        cache=cache,
+        library=library,
         progress=progress,
     )
-    records = {int(row): record for row, record in zip(rows, measured, strict=True) if record is not None}
-    reference = Reference.of([records[row] for row in compared if row in records])
-    near, distances = nearest(
+    known = {int(row): record for row, record in zip(rows, measured, strict=True) if record is not None}
+    company = _Company(
+        embedded, verdicts.groups, normal, [int(row) for row in compared if int(row) in known], known
+    )
+    explanations = company.explain(
+        [embedded.paths[row] for row in subjects],
+        [known.get(int(row)) for row in subjects],
         embedded.embedding[subjects],
         verdicts.groups[subjects],
-        embedded.embedding[normal],
-        verdicts.groups[normal],
     )
-    explanations = []
-    for k, subject in enumerate(subjects):
-        record = records.get(int(subject))
-        if record is None:
-            continue
-        is_other = verdicts.groups[compared] != verdicts.groups[subject]
-        own = reference
-        if not is_other.all():
-            own = Reference.of([records[row] for row in compared[is_other] if row in records])
-        explanations.append(
-            Explanation(
-                path=embedded.paths[subject],
-                reasons=top_reasons(record, own),
-                faults=faults(record, own),
-                neighbours=tuple(
-                    Neighbour(embedded.paths[normal[row]], round(float(distance), 6))
-                    for row, distance in zip(near[k], distances[k], strict=True)
-                    if row >= 0
-                ),
-                attributes=record,
-            )
+    return explanations, company.normality(seed)
+
+
+@dataclass(frozen=True)
+class _Company:
+    """The normal loops that others are compared with."""
+
+    embedded: EmbedResult
+    groups: npt.NDArray[np.int64]
+    normal: npt.NDArray[np.int64]
+    measured: list[int]
+    records: Mapping[int, Record]
+
+    def reference(self, without_group: int | None = None) -> Reference:
+        """Return the attributes of the measured ones, less a loop's own duplicates."""
+        rows = [row for row in self.measured if self.groups[row] != without_group]
+        return Reference.of([self.records[row] for row in rows])
+
+    def explain(
+        self,
+        paths: Sequence[str],
+        records: Sequence[Record | None],
+        vectors: Float32Array,
+        groups: npt.NDArray[np.int64],
+    ) -> tuple[Explanation, ...]:
+        """Explain loops; those whose files have become unreadable are left out."""
+        everyone = self.reference()
+        own_groups = set(self.groups[self.measured].tolist())
+        near, distances = nearest(
+            vectors, groups, self.embedded.embedding[self.normal], self.groups[self.normal]
         )
-    return tuple(explanations), _normality(embedded, normal, reference, seed)
+        explanations = []
+        for k, (path, record) in enumerate(zip(paths, records, strict=True)):
+            if record is None:
+                continue
+            reference = self.reference(int(groups[k])) if int(groups[k]) in own_groups else everyone
+            neighbours = tuple(
+                Neighbour(self.embedded.paths[self.normal[row]], round(float(distance), 6))
+                for row, distance in zip(near[k], distances[k], strict=True)
+                if row >= 0
+            )
+            explanations.append(
+                Explanation(
+                    path, top_reasons(record, reference), faults(record, reference), neighbours, record
+                )
+            )
+        return tuple(explanations)
 
-
-def _normality(
-    embedded: EmbedResult, normal: npt.NDArray[np.int64], reference: Reference, seed: int
-) -> Normality:
-    vectors = embedded.embedding[normal]
-    return Normality(
-        n_loops=len(normal),
-        n_measured=reference.n_loops,
-        typical=tuple(embedded.paths[normal[row]] for row in typical(vectors, seed=seed)),
-        modes=tuple(
-            NormalMode(embedded.paths[normal[mode.prototype]], len(mode.members))
-            for mode in modes(vectors, seed=seed)
-        ),
-        usual=dict(_usual(reference)),
-    )
-
-
-def _usual(reference: Reference) -> Iterable[tuple[str, tuple[float, float]]]:
-    for name in ATTRIBUTES:
-        usual = reference.usual(name)
-        if usual is not None:
-            yield name, usual
+    def normality(self, seed: int) -> Normality:
+        """Tell what is normal."""
+        vectors = self.embedded.embedding[self.normal]
+        reference = self.reference()
+        usual = {name: reference.usual(name) for name in ATTRIBUTES}
+        return Normality(
+            n_loops=len(self.normal),
+            n_measured=reference.n_loops,
+            typical=tuple(self.embedded.paths[self.normal[row]] for row in typical(vectors, seed=seed)),
+            modes=tuple(
+                NormalMode(self.embedded.paths[self.normal[mode.prototype]], len(mode.members))
+                for mode in modes(vectors, seed=seed)
+            ),
+            usual={name: ends for name, ends in usual.items() if ends is not None},
+        )

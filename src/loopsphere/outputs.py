@@ -17,7 +17,7 @@ from loopsphere.errors import MissingExtraError, UnknownNameError
 from loopsphere.files import whole_file
 from loopsphere.types import EmbedResult, ScoreResult
 
-_COLUMNS = ("path", "duration_s", "anomaly_score", "p_value", "is_odd")
+_COLUMNS = ("path", "duration_s", "anomaly_score", "p_value", "is_odd", "reasons")
 
 
 def json_text(record: Mapping[str, Any]) -> str:
@@ -53,7 +53,8 @@ def write_results(folder: str | os.PathLike[str], result: ScoreResult) -> list[P
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(loop) for loop in result.loops)
+    why = {of.path: "; ".join(reason.text for reason in of.reasons) for of in result.explanations}
+    writer.writerows({**asdict(loop), "reasons": why.get(loop.path, "")} for loop in result.loops)
     with whole_file(table) as file:
         file.write(text.getvalue().encode())
     write_json(record, result.to_dict())

@@ -56,12 +56,10 @@ def read_music_tags(path: str | os.PathLike[str]) -> MusicTags:
 
     try:
         other = TinyTag.get(path).other
+        tempo, key = _number(_first(other.get("bpm"))), _first(other.get("initial_key"))
     except (ParseError, OSError, ValueError):
-        other = {}
-    tempo = _number(_first(other.get("bpm")))
-    if tempo is None:
-        tempo = _acid_tempo(path)
-    return MusicTags(tempo, _first(other.get("initial_key")))
+        tempo, key = None, None
+    return MusicTags(_acid_tempo(path) if tempo is None else tempo, key)
 
 
 def container_tags(path: str | os.PathLike[str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from loopsphere.types import LoopScore, ScoreResult, SkippedFile
+    from loopsphere.types import Explanation, LoopScore, ScoreResult, SkippedFile
 
 _SHOWN_SKIPPED = 20
 
@@ -35,6 +35,9 @@ def oddest_table(
     for name in ("", "score", "p", "seconds"):
         table.add_column(name, justify="right")
     table.add_column("loop", overflow="fold")
+    why = {explanation.path: explanation for explanation in result.explanations}
+    if why:
+        table.add_column("why", overflow="fold")
     if remarks is not None:
         table.add_column("planted")
     for rank, loop in enumerate(result.loops[:n_rows], start=1):
@@ -46,10 +49,18 @@ def oddest_table(
             f"{loop.duration_s:.1f}",
             Text(path),
         ]
+        if why:
+            cells.append(Text(_first_reason(why.get(loop.path))))
         if remarks is not None:
             cells.append(Text(remarks.get(loop.path, "")))
         table.add_row(*cells, style="bold" if loop.is_odd else "dim")
     return table
+
+
+def _first_reason(explanation: Explanation | None) -> str:
+    if explanation is None:
+        return ""
+    return explanation.reasons[0].text if explanation.reasons else "in no single attribute"
 
 
 def _p(loop: LoopScore) -> str:

@@ -76,7 +76,8 @@ class Attributes:
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Attributes:
         """Return what `to_dict` gave; fields that are absent are None."""
-        return cls(**{field.name: record.get(field.name) for field in fields(cls)})
+        values: dict[str, Any] = {field.name: record.get(field.name) for field in fields(cls)}
+        return cls(**values)
 
 
 def measure(recording: Recording) -> Attributes:
@@ -178,7 +179,7 @@ def _rhythm(mono: Float32Array, rate: int) -> dict[str, Any]:
     density, heard = rhythm.onset_density(curve), rhythm.tempo(curve)
     if heard is None:
         nothing = ("tempo_bpm", "tempo_confidence", "tempo_source", "length_bars", "misfit_beats")
-        return dict.fromkeys((*nothing, "swing", "timing_ms")) | {"onset_density": density}
+        return {**dict.fromkeys((*nothing, "swing", "timing_ms")), "onset_density": density}
     return {
         **_at_tempo(len(mono) / rate, heard.bpm, heard.confidence, "audio"),
         "onset_density": density,

@@ -107,7 +107,7 @@ def tonality(waveform: Float32Array) -> Tonality | None:
         pitch_low_midi=_weighted_quantile(midi, sounding, 0.05),
         pitch_high_midi=_weighted_quantile(midi, sounding, 0.95),
         polyphony=float(np.average((strength > 0).sum(axis=1), weights=weights)),
-        scale_fit=scale_fit(np.bincount(classes, sounding, 12)),
+        scale_fit=scale_fit(np.bincount(classes, sounding, 12).astype(np.float64)),
         tuning_cents=tuning_cents,
         key=key,
         key_confidence=confidence,
@@ -126,7 +126,8 @@ def _chroma(
         (_BASS_WEIGHT, bass, level),
         (_HEAD_WEIGHT, bass[is_head], level[is_head]),
     )
-    return np.sum([weight * np.bincount(of, by, 12) / by.sum() for weight, of, by in parts], axis=0)
+    shares = [weight * np.bincount(of, by, 12) / by.sum() for weight, of, by in parts]
+    return np.asarray(np.sum(shares, axis=0), dtype=np.float64)
 
 
 @dataclass(frozen=True)
