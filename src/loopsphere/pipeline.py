@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loopsphere.calibrate import conformal_threshold, cross_conformal, too_few_note
-from loopsphere.detect import DEFAULT_DETECTOR, PoorFitWarning, make_detector
+from loopsphere.detect import DEFAULT_DETECTOR, NothingLearntWarning, PoorFitWarning, make_detector
 from loopsphere.detect.registry import detector_spec
 from loopsphere.embedding import DEFAULT_ENCODER, Progress, Sources, cached_encoder, embed, silent
 from loopsphere.errors import CalibrationError, ModelFileError
@@ -259,6 +259,8 @@ class _Learner:
             warnings.simplefilter("always")
             fitted.fit(self._embedding[rows])
         for warning in caught:
+            if issubclass(warning.category, NothingLearntWarning):
+                continue  # the scores stand; `loopsphere benchmark` shows researchers what training added
             if issubclass(warning.category, PoorFitWarning):
                 self._warnings.append(str(warning.message))
             else:

@@ -7,8 +7,9 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from loopsphere.detect import DeepSAD, DeepSVDD, PoorFitWarning
+from loopsphere.detect import DeepSAD, DeepSVDD, NothingLearntWarning, PoorFitWarning
 from loopsphere.detect.autoencoders import Autoencoder, Perceptron, flat_layers
+from loopsphere.detect.metric import N_NEIGHBORS, SHRINKAGE, measured, neighbour_metric
 
 
 def curved(n_loops, seed):
@@ -36,7 +37,7 @@ def auroc(detector, n=200):
 @pytest.mark.parametrize(
     ("network", "objective", "margin"),
     [
-        ("residual", "one-class", 0.1),
+        ("residual", "one-class", 0.05),
         ("residual", "soft-boundary", 0.01),
         ("autoencoder", "one-class", 0.3),
         ("autoencoder", "soft-boundary", 0.2),
@@ -103,7 +104,7 @@ def test_skips_add_the_encoders_layers_to_their_mirrors():
 
 def test_a_fit_that_learns_nothing_says_so():
     noise = np.random.default_rng(0).normal(size=(60, 30))  # nothing predicts anything
-    with pytest.warns(PoorFitWarning, match="does not beat its own untrained network"):
+    with pytest.warns(NothingLearntWarning, match="does not beat its own untrained network"):
         DeepSVDD(random_state=0).fit(noise)
 
 
@@ -125,6 +126,40 @@ def test_dense_and_wide_clusters_are_measured_in_their_own_radii():
         np.array([[5.0, 5.0, 0.8, 0, 0, 0], [-5.0, 5.0, 0.8, 0, 0, 0]])
     )
     assert beside_dense < inside_wide
+
+
+def clustered(n_loops, seed, oddness=0.0):
+    """Loops of six packs: they differ widely inside a pack, though not in every direction."""
+    shape = np.random.default_rng(100)
+    packs, inside, outside = (shape.normal(size=(n, 40)) for n in (6, 5, 10))
+    rng = np.random.default_rng(seed)
+    loops = packs[rng.integers(6, size=n_loops)] + rng.normal(size=(n_loops, 5)) @ inside
+    return loops + oddness * rng.normal(size=(n_loops, 10)) @ outside + 0.1 * rng.normal(size=(n_loops, 40))
+
+
+def test_the_metric_finds_what_the_variety_of_neighbours_hides():
+    X, fresh, odd = clustered(200, 0), clustered(200, 1), clustered(200, 2, oddness=0.2)
+    trained, untrained = (DeepSVDD(random_state=0, max_epochs=epochs).fit(X) for epochs in (None, 0))
+    assert trained.metric_gains_.size and not untrained.metric_gains_.size
+    is_odd = np.repeat([0, 1], 200)
+    aurocs = [
+        roc_auc_score(is_odd, -detector.score_samples(np.vstack([fresh, odd])))
+        for detector in (trained, untrained)
+    ]
+    assert aurocs[0] > aurocs[1] + 0.2
+
+
+def test_the_metric_is_the_whitening_of_the_differences_between_neighbours():
+    X = np.random.default_rng(0).normal(size=(40, 6)) * np.geomspace(3, 0.1, 6)
+    axes, gains = neighbour_metric(X)
+    nearest = np.argsort(np.sum((X[:, None] - X) ** 2, axis=2), axis=1)[:, 1 : N_NEIGHBORS + 1]
+    differences = (X[:, None] - X[nearest]).reshape(-1, 6)
+    scatter = differences.T @ differences / len(differences)
+    floor = SHRINKAGE * np.trace(scatter) / 6
+    expected = floor * np.linalg.inv(scatter + floor * np.eye(6))
+    directions = axes.astype(np.float64)
+    assert directions.T @ np.diag(gains**2) @ directions == pytest.approx(expected, abs=1e-5)
+    assert measured(X, axes, gains) == pytest.approx(X @ directions.T @ np.diag(gains) @ directions, abs=1e-5)
 
 
 def test_deep_sad_learns_from_a_few_named_odd_loops():

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from loopsphere.detect.deep_sad import DeepSAD as DeepSAD
     from loopsphere.detect.deep_svdd import DeepSVDD as DeepSVDD
     from loopsphere.detect.ensemble import Ensemble as Ensemble
+    from loopsphere.detect.hypersphere import NothingLearntWarning as NothingLearntWarning
     from loopsphere.detect.hypersphere import PoorFitWarning as PoorFitWarning
     from loopsphere.detect.isolation_forest import IsolationForest as IsolationForest
 
@@ -39,6 +40,7 @@ _MODULES = {
     "IsolationForest": "isolation_forest",
     "KNearest": "baselines",
     "Mahalanobis": "baselines",
+    "NothingLearntWarning": "hypersphere",
     "OneClassSVM": "baselines",
     "PCAReconstruction": "baselines",
     "PoorFitWarning": "hypersphere",
@@ -56,6 +58,7 @@ __all__ = [
     "IsolationForest",
     "KNearest",
     "Mahalanobis",
+    "NothingLearntWarning",
     "OneClassSVM",
     "PCAReconstruction",
     "PoorFitWarning",

@@ -41,6 +41,7 @@ class DeepSAD(Hypersphere):
     Ruff et al. 2020, 'Deep Semi-Supervised Anomaly Detection', ICLR, section 4.
     """
 
+    scores_centre = True
     network = "residual"
     objective = "one-class"
     preset = "default"

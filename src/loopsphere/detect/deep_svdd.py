@@ -17,18 +17,19 @@ class DeepSVDD(Hypersphere):
     """Deep Support Vector Data Description.
 
     A network is trained to map normal loops close to a centre, and a loop is odd by its squared distance. The
-    default residual network also surrounds neighbouring loops with small spheres of their own: a collection
-    is made of clusters of different density, and the same distance is odder beside a dense one. Its score is
-    the geometric mean of the squared distance from the centre, over what training works on, and, counted
-    twice, of that from the nearest spheres in units of their radii; for small collections the distance from
-    the mean direction joins in, with weight 25 / (25 + n_loops).
+    default residual network has many centres: small spheres around neighbouring loops, because a collection
+    is made of clusters of different density, and the same distance is odder beside a dense one. It learns
+    what the leading principal components determine of the others, and the metric in which neighbours lie
+    closest together (see `loopsphere.detect.metric`). Its score is the squared distance from the nearest
+    spheres in units of their radii; for small collections the distance from the mean direction joins in,
+    with weight 25 / (25 + n_loops).
 
     Parameters
     ----------
     network : {"residual", "autoencoder"}, default="residual"
-        "residual": the complement of the leading principal components, corrected by a network that predicts
-        it from them (see `loopsphere.detect.autoencoders.ResidualEncoder`); it starts at PCA's
-        reconstruction error. "autoencoder": an encoder that was pre-trained to reconstruct. With
+        "residual": the loops, corrected by a network that predicts the complement of the leading principal
+        components from them (see `loopsphere.detect.autoencoders.ResidualEncoder`), then a learnt metric; it
+        starts as the identity. "autoencoder": an encoder that was pre-trained to reconstruct. With
         `preset="paper"` both are encoders pre-trained as autoencoders, "residual" with skip connections.
     objective : {"one-class", "soft-boundary"}, default="one-class"
         The mean squared distance, or a radius with a penalty for what lies outside.
@@ -55,11 +56,15 @@ class DeepSVDD(Hypersphere):
         Root of the mean squared distance within which 1 - `nu` of the fitted loops lie.
     offset_ : float
     contrast_, untrained_contrast_ : float
-        The median squared distance of held-out loops over that of shuffled ones (each feature drawn from
-        another loop), after and before training: how much closer real loops are than noise with the same
-        marginals. Lower is better; it needs no label and no scale.
+        The median score of held-out loops over that of shuffled ones (each feature drawn from another loop),
+        after and before training: how much closer real loops are than noise with the same marginals. Lower
+        is better; it needs no label. Measured on networks that did not see the held-out fifth.
     loss_curve_ : list of list of float
         The mean training loss of each epoch of each network; not stored in the state.
+    metric_axes_ : float32 ndarray of shape (n_axes, embedding_dim)
+        Directions that the learnt metric shrinks; none where held-out loops did not gain by it.
+    metric_gains_ : float64 ndarray of shape (n_axes,)
+        By how much.
     spheres_ : float32 ndarray of shape (n_spheres, latent_dim)
         Centres of the local spheres; none but for the residual network of the default preset.
     squared_radii_ : float64 ndarray of shape (n_spheres,)
@@ -73,13 +78,17 @@ class DeepSVDD(Hypersphere):
     Notes
     -----
     Local spheres are a simple form of multi-sphere SVDD: they are placed after training instead of during it.
-    On embeddings whose components do not predict each other the network learns nothing, `PoorFitWarning`
-    says so, and the scores are those of principal components and local spheres.
+    The correction keeps volumes, and the metric is the linear map of a given volume that minimises the mean
+    squared distance from neighbours, so neither can collapse the spheres. On the embeddings of real loops
+    that were tried it is the metric that learns; the correction stays at zero, since their leading
+    components do not predict the others.
 
     Warns
     -----
     PoorFitWarning
-        The distances hardly vary, or `contrast_` is not below `untrained_contrast_`.
+        The distances hardly vary.
+    NothingLearntWarning
+        `contrast_` is not below `untrained_contrast_`: the scores are those of the untrained network.
 
     References
     ----------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -18,8 +19,9 @@ from loopsphere.detect.base import (
     principal_axes,
     standardisation,
 )
-from loopsphere.detect.hypersphere_training import N_HIDDEN, split_roles, train_member
-from loopsphere.detect.spheres import local_spheres, sphere_distances
+from loopsphere.detect.hypersphere_training import N_HIDDEN, Roles, split_roles, train_member
+from loopsphere.detect.metric import measured, neighbour_metric
+from loopsphere.detect.spheres import local_spheres, sphere_contrast, sphere_distances
 from loopsphere.errors import ModelFileError
 
 PAPER_WIDTHS = (512, 256, 128, 64, 32)
@@ -29,15 +31,22 @@ MAX_SPHERES = 1024
 EXPLAINED_VARIANCE = 0.95
 FEW_LOOPS = 25  # with so many, one sphere around the mean counts as much as all that was learnt
 _COLLAPSED = 1e-3
+_N_JUDGED = 1000  # loops that are enough to tell whether the metric helps
 
 
 class PoorFitWarning(UserWarning):
     """A fit collapsed or learned nothing; the message says which and what was measured."""
 
 
+class NothingLearntWarning(PoorFitWarning):
+    """A fit is as good as its own untrained network and no better; its scores can be used."""
+
+
 class Hypersphere(Detector):
     """What Deep SVDD and Deep SAD share: networks kept as flat arrays, squared distance as score."""
 
+    scores_centre: ClassVar[bool] = False
+    """Whether the residual map's distance from the centre counts beside that from the spheres."""
     preset: str
     network: str
     objective: str
@@ -64,10 +73,11 @@ class Hypersphere(Detector):
     def _distances(self, prepared: Float64Array) -> Float64Array:
         """Return the squared distance of prepared loops, averaged over networks; shape (n_loops,).
 
-        Of the residual map it is the geometric mean of two: from the centre, over what the leading
-        components leave over (what was trained), and, counted twice, from the nearest local spheres. A
-        third factor, the distance from the mean direction of all loops, fades as loops get more: few loops
-        tell where they lie together, but neither which directions they leave free nor how they cluster.
+        Of the residual map it is that from the nearest local spheres in the learnt metric; with
+        `scores_centre` its geometric mean, spheres counted twice, with the distance from the centre over
+        what the leading components leave over, which is what Deep SAD trains on. A factor, the
+        distance from the mean direction of all loops, fades as loops get more: few loops tell where they
+        lie together, but neither which directions they leave free nor how they cluster.
         """
         if not self.is_residual_map():
             mean_distances: Float64Array = np.mean(
@@ -79,14 +89,20 @@ class Hypersphere(Detector):
             )
             return mean_distances
         latent = self._latent(prepared, 0)
-        rest = latent - latent @ self.components_.T @ self.components_
-        from_center = np.sum((rest - self.center_[0]) ** 2, axis=1) / self.unit_[0]
-        from_spheres = sphere_distances(latent, self.spheres_.astype(np.float64), self.squared_radii_)
-        learnt = np.cbrt(from_center * from_spheres**2)
+        in_metric = measured(latent, self.metric_axes_, self.metric_gains_)
+        learnt = sphere_distances(in_metric, self.spheres_.astype(np.float64), self.squared_radii_)
+        if self.scores_centre:
+            learnt = np.cbrt(self._from_centre(latent) / self.unit_[0] * learnt**2)
         from_mean = np.sum((prepared * self.scale_) ** 2, axis=1)
         prior = FEW_LOOPS / (FEW_LOOPS + self.n_loops_)
         geometric_mean: Float64Array = from_mean**prior * learnt ** (1.0 - prior)
         return geometric_mean
+
+    def _from_centre(self, latent: Float64Array) -> Float64Array:
+        """Return the squared distance of the residual map's latent from its centre, leading part left out."""
+        rest = latent - latent @ self.components_.T @ self.components_
+        from_centre: Float64Array = np.sum((rest - self.center_[0]) ** 2, axis=1)
+        return from_centre
 
     def _latent(self, prepared: Float64Array, member: int) -> Float64Array:
         """Return the latent positions of prepared loops under one member, float64."""
@@ -116,6 +132,8 @@ class Hypersphere(Detector):
             ArrayField("biases_", "float32", ("n_members", "n_biases")),
             ArrayField("center_", "float64", ("n_members", "latent_dim")),
             ArrayField("unit_", "float64", ("n_members",), positive=True),
+            ArrayField("metric_axes_", "float32", ("n_axes", "latent_dim")),
+            ArrayField("metric_gains_", "float64", ("n_axes",), positive=True),
             ArrayField("spheres_", "float32", ("n_spheres", "latent_dim")),
             ArrayField("squared_radii_", "float64", ("n_spheres",), positive=True),
             NumberField("n_loops_", int, 1, 2**62),
@@ -154,16 +172,18 @@ class Hypersphere(Detector):
         members = []
         # The residual map starts from the loops themselves, so its members would hardly differ.
         n_members = 1 if is_paper or self.network == "residual" else N_MEMBERS
-        for roles in split_roles(prepared, prepared_odd, n_members, rng):
+        every_roles = split_roles(prepared, prepared_odd, n_members, rng)
+        for roles in every_roles:
             seed = int(rng.integers(2**31))
             members.append(train_member(self, roles, eta, seed))
         self.weights_ = np.stack([member.weights for member in members])
         self.biases_ = np.stack([member.biases for member in members])
         self.center_ = np.stack([member.center for member in members])
-        self._place_spheres(prepared, rng)
         self.loss_curve_ = [member.loss_curve for member in members]
         self.contrast_ = float(np.mean([member.contrast for member in members]))
         self.untrained_contrast_ = float(np.mean([member.untrained_contrast for member in members]))
+        self._learn_metric(prepared, every_roles[0], rng)
+        self._place_spheres(prepared, rng)
         distances = self._distances(prepared)
         self.radius_ = float(np.sqrt(np.quantile(distances, 1.0 - self.nu)))
         self._warn_of_poor_fit(prepared, distances)
@@ -191,6 +211,30 @@ class Hypersphere(Detector):
             self.components_ = np.zeros((1, dimension))
         self.widths_ = np.array([len(self.components_), N_HIDDEN, dimension])
 
+    def _learn_metric(self, prepared: Float64Array, roles: Roles, rng: np.random.Generator) -> None:
+        """Set the metric of the residual map, if held-out loops gain by it, and measure what was learnt."""
+        self.metric_axes_ = np.empty((0, self.center_.shape[1]), dtype=np.float32)
+        self.metric_gains_ = np.empty(0)
+        if not self.is_residual_map():
+            return
+        learnt_from = roles.train[np.sort(rng.permutation(len(roles.train))[:_N_JUDGED])]
+        judged = roles.held_out[:_N_JUDGED]
+        self.untrained_contrast_ = sphere_contrast(learnt_from, judged, roles.shuffled)
+        self.contrast_ = self.untrained_contrast_
+        if self.max_epochs == 0:
+            return
+        learnt_from, judged, shuffled = (
+            self._latent(loops, 0) for loops in (learnt_from, judged, roles.shuffled)
+        )
+        axes, gains = neighbour_metric(learnt_from)
+        trained = [measured(loops, axes, gains) for loops in (learnt_from, judged, shuffled)]
+        network_only = sphere_contrast(learnt_from, judged, shuffled)
+        self.contrast_ = sphere_contrast(*trained)
+        if self.contrast_ < network_only:
+            self.metric_axes_, self.metric_gains_ = neighbour_metric(self._latent(prepared, 0))
+        else:
+            self.contrast_ = network_only
+
     def _place_spheres(self, prepared: Float64Array, rng: np.random.Generator) -> None:
         """Set the unit of each network's distance and, for the residual map, the local spheres."""
         n_members, latent_dimension = self.center_.shape
@@ -202,10 +246,10 @@ class Hypersphere(Detector):
         if self.is_residual_map():
             seeds = np.sort(rng.permutation(len(prepared))[:MAX_SPHERES])
             latent = self._latent(prepared, 0)
-            centers, self.squared_radii_ = local_spheres(latent, seeds)
+            in_metric = measured(latent, self.metric_axes_, self.metric_gains_)
+            centers, self.squared_radii_ = local_spheres(in_metric, seeds)
             self.spheres_ = centers.astype(np.float32)
-            latent = latent - latent @ self.components_.T @ self.components_
-            spreads = [np.mean(np.sum((latent - self.center_[0]) ** 2, axis=1))]
+            spreads = [np.mean(self._from_centre(latent))]
         else:
             spreads = [
                 np.mean(np.sum((self._latent(prepared, member) - center) ** 2, axis=1))
@@ -229,6 +273,6 @@ class Hypersphere(Detector):
                 f"{type(self).__name__} does not beat its own untrained network: held-out loops lie at "
                 f"{self.contrast_:.3g} of the distance of shuffled ones after training, "
                 f"{self.untrained_contrast_:.3g} before",
-                PoorFitWarning,
+                NothingLearntWarning,
                 stacklevel=4,
             )

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from loopsphere.detect.base import Float64Array
 
-LOOPS_PER_SPHERE = 5
+LOOPS_PER_SPHERE = 3
 NEAREST_SPHERES = 3
 RADIUS_SHRINKAGE = 0.3
 _ROWS_AT_ONCE = 256
@@ -43,6 +43,18 @@ def local_spheres(latent: Float64Array, seeds: npt.NDArray[np.int64]) -> tuple[F
     return centers, (1.0 - RADIUS_SHRINKAGE) * squared_radii + RADIUS_SHRINKAGE * typical
 
 
+def nearest_others(loops: Float64Array, n_neighbors: int) -> npt.NDArray[np.int64]:
+    """Return the nearest other loops of each loop, in no order; shape (n_loops, at most n_neighbors)."""
+    n_nearest = min(n_neighbors, len(loops) - 1)
+    parts = []
+    for start in range(0, len(loops), _ROWS_AT_ONCE):
+        squared = _pairwise_squared(loops[start : start + _ROWS_AT_ONCE], loops)
+        rows = np.arange(len(squared))
+        squared[rows, start + rows] = np.inf
+        parts.append(np.argpartition(squared, n_nearest - 1, axis=1)[:, :n_nearest])
+    return np.concatenate(parts)
+
+
 def sphere_distances(
     latent: Float64Array, spheres: Float64Array, squared_radii: Float64Array
 ) -> Float64Array:
@@ -55,6 +67,15 @@ def sphere_distances(
             np.sort(np.partition(relative, n_nearest - 1, axis=1)[:, :n_nearest], axis=1).mean(axis=1)
         )
     return np.concatenate(parts)
+
+
+def sphere_contrast(learnt_from: Float64Array, held_out: Float64Array, shuffled: Float64Array) -> float:
+    """Return the median distance of held-out loops from spheres around others over that of shuffled ones."""
+    spheres, squared_radii = local_spheres(learnt_from, np.arange(len(learnt_from)))
+    at_home, astray = (
+        float(np.median(sphere_distances(loops, spheres, squared_radii))) for loops in (held_out, shuffled)
+    )
+    return at_home / max(astray, 1e-30)
 
 
 def _pairwise_squared(a: Float64Array, b: Float64Array) -> Float64Array:
