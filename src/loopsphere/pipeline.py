@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 import numpy.typing as npt
 
-from loopsphere.calibrate import conformal_threshold, cross_conformal, too_few_note
+from loopsphere.calibrate import CrossConformal, conformal_threshold, cross_conformal, too_few_note
+from loopsphere.collection import duplicate_groups
 from loopsphere.detect import DEFAULT_DETECTOR, NothingLearntWarning, PoorFitWarning, make_detector
 from loopsphere.detect.registry import detector_spec
 from loopsphere.embedding import DEFAULT_ENCODER, Progress, Sources, cached_encoder, embed, silent
 from loopsphere.errors import CalibrationError, ModelFileError
+from loopsphere.explaining import Verdicts, explain_collection
+from loopsphere.library.store import Library
 from loopsphere.model import Model, load_model
+from loopsphere.runs import recall_run, remember_run, run_key
 from loopsphere.types import EmbedResult, Float32Array, LoopScore, ScoreResult
 
 if TYPE_CHECKING:
@@ -36,6 +41,7 @@ def fit(
     alpha: float = DEFAULT_ALPHA,
     seed: int = 0,
     device: str = "auto",
+    library: Library | None = None,
     progress: Progress = silent,
     stdin: TextIO | None = None,
 ) -> Model:
@@ -46,7 +52,7 @@ def fit(
 
     Parameters
     ----------
-    sources, encoder, device, progress, stdin
+    sources, encoder, device, library, progress, stdin
         As for `embed`.
     detector : str, default='deep-svdd'
         A key of `loopsphere.detect.DETECTORS`.
@@ -68,9 +74,15 @@ def fit(
         There is no such detector.
     """
     _check(detector, alpha)
-    embedded = embed(sources, encoder=encoder, device=device, progress=progress, stdin=stdin)
+    embedded = embed(sources, encoder=encoder, device=device, library=library, progress=progress, stdin=stdin)
     return fit_embeddings(
-        embedded, detector=detector, alpha=alpha, seed=seed, device=device, progress=progress
+        embedded,
+        detector=detector,
+        alpha=alpha,
+        seed=seed,
+        device=device,
+        library=library,
+        progress=progress,
     )
 
 
@@ -81,10 +93,11 @@ def fit_embeddings(
     alpha: float = DEFAULT_ALPHA,
     seed: int = 0,
     device: str = "auto",
+    library: Library | None = None,
     progress: Progress = silent,
 ) -> Model:
     """Learn what is normal from embeddings; see `fit`."""
-    groups = _groups(embedded)
+    groups = _groups(embedded, library, progress)
     learner = _Learner(embedded.embedding, detector, seed, device, progress, N_FOLDS + 1)
     crossed = cross_conformal(learner.score_fold, groups, n_folds=N_FOLDS, seed=seed)
     fitted = learner.fit(slice(None))
@@ -110,6 +123,7 @@ def score(
     alpha: float | None = None,
     encoder: str | None = None,
     device: str = "auto",
+    library: Library | None = None,
     progress: Progress = silent,
     stdin: TextIO | None = None,
 ) -> ScoreResult:
@@ -118,7 +132,7 @@ def score(
     Parameters
     ----------
     model : Model or path
-    sources, device, progress, stdin
+    sources, device, library, progress, stdin
         As for `embed`.
     alpha : float or None
         The false-alarm rate; None takes the one of the model.
@@ -147,7 +161,12 @@ def score(
             f"{loaded.name!r} here is {loaded.hash[:12]}; fit again, or give the encoder it was made with"
         )
     embedded = embed(
-        sources, encoder=encoder or learnt.encoder, device=device, progress=progress, stdin=stdin
+        sources,
+        encoder=encoder or learnt.encoder,
+        device=device,
+        library=library,
+        progress=progress,
+        stdin=stdin,
     )
     judged = learnt.judge(embedded.embedding, rate)
     return _result(
@@ -168,11 +187,13 @@ def scan(
     detector: str = DEFAULT_DETECTOR,
     alpha: float = DEFAULT_ALPHA,
     seed: int = 0,
+    explain: bool = True,
     device: str = "auto",
+    library: Library | None = None,
     progress: Progress = silent,
     stdin: TextIO | None = None,
 ) -> ScoreResult:
-    """Rank a collection's own loops by how odd they are, without labels.
+    """Rank a collection's own loops by how odd they are, without labels, and say why.
 
     Each loop is scored by a detector that never saw it or its duplicates (cross-fitting). As the collection
     holds the odd loops too, and several of a kind would vouch for each other, the oddest are then left out
@@ -180,8 +201,10 @@ def scan(
 
     Parameters
     ----------
-    sources, encoder, detector, alpha, seed, device, progress, stdin
-        As for `fit`.
+    sources, encoder, detector, alpha, seed, device, library, progress, stdin
+        As for `fit`. A library also keeps the scores, and gives them back where nothing has changed.
+    explain : bool, default=True
+        Whether to measure the attributes of loops and name what sets the odd ones apart.
 
     Returns
     -------
@@ -194,9 +217,16 @@ def scan(
         As for `fit`.
     """
     _check(detector, alpha)
-    embedded = embed(sources, encoder=encoder, device=device, progress=progress, stdin=stdin)
+    embedded = embed(sources, encoder=encoder, device=device, library=library, progress=progress, stdin=stdin)
     return scan_embeddings(
-        embedded, detector=detector, alpha=alpha, seed=seed, device=device, progress=progress
+        embedded,
+        detector=detector,
+        alpha=alpha,
+        seed=seed,
+        explain=explain,
+        device=device,
+        library=library,
+        progress=progress,
     )
 
 
@@ -206,31 +236,67 @@ def scan_embeddings(
     detector: str = DEFAULT_DETECTOR,
     alpha: float = DEFAULT_ALPHA,
     seed: int = 0,
+    explain: bool = False,
     device: str = "auto",
+    library: Library | None = None,
     progress: Progress = silent,
 ) -> ScoreResult:
-    """Rank embedded loops by how odd they are; see `scan`."""
-    groups = _groups(embedded)
-    n_fits = N_FOLDS * (1 + len(TRIMMED_SHARES))
-    learner = _Learner(embedded.embedding, detector, seed, device, progress, n_fits)
-    crossed = cross_conformal(learner.score_fold, groups, n_folds=N_FOLDS, seed=seed)
-    for share in TRIMMED_SHARES:
-        learner.trusted = crossed.scores <= np.quantile(crossed.scores, 1.0 - share)
-        crossed = cross_conformal(learner.score_fold, groups, n_folds=N_FOLDS, seed=seed)
+    """Rank embedded loops by how odd they are; see `scan`. To explain, some of their files are read again."""
+    groups = _groups(embedded, library, progress)
+    key = run_key(embedded, groups, detector, seed, device)
+    remembered = recall_run(library, key, groups)
+    if remembered is None:
+        crossed, fit_notes = _cross_fitted(embedded, groups, detector, seed, device, progress)
+        remember_run(library, key, embedded, crossed, fit_notes, detector=detector, seed=seed)
+    else:
+        crossed, fit_notes = remembered
     too_few = too_few_note(crossed.n_groups - 1, alpha, "other loops")
     odd_scores = crossed.scores[crossed.p_values <= alpha]
     threshold = (
         float(odd_scores.min()) if len(odd_scores) else conformal_threshold(crossed.scores, alpha, groups)
     )
-    return _result(
+    result = _result(
         embedded,
         crossed.scores,
         crossed.p_values,
         detector=detector,
         alpha=alpha,
         threshold=threshold,
-        notes=(*learner.notes(), *([too_few] if too_few else [])),
+        notes=(*fit_notes, *([too_few] if too_few else [])),
     )
+    if not explain:
+        return result
+    verdicts = _verdicts(crossed.scores, crossed.p_values <= alpha, groups)
+    explanations, normal = explain_collection(
+        embedded, verdicts, seed=seed, library=library, progress=progress
+    )
+    return replace(result, explanations=explanations, normal=normal)
+
+
+def _verdicts(
+    scores: npt.NDArray[np.float64], is_odd: npt.NDArray[np.bool_], groups: npt.NDArray[np.int64]
+) -> Verdicts:
+    """Tell the loops to compare with: those that the last detectors of `scan` may learn from."""
+    is_normal = ~is_odd & (scores <= np.quantile(scores, 1.0 - TRIMMED_SHARES[-1]))
+    return Verdicts(scores, is_odd, is_normal, groups)
+
+
+def _cross_fitted(
+    embedded: EmbedResult,
+    groups: npt.NDArray[np.int64],
+    detector: str,
+    seed: int,
+    device: str,
+    progress: Progress,
+) -> tuple[CrossConformal, tuple[str, ...]]:
+    """Score each loop by detectors that never saw it, the later ones without the oddest; and what to know."""
+    n_fits = N_FOLDS * (1 + len(TRIMMED_SHARES))
+    learner = _Learner(embedded.embedding, detector, seed, device, progress, n_fits)
+    crossed = cross_conformal(learner.score_fold, groups, n_folds=N_FOLDS, seed=seed)
+    for share in TRIMMED_SHARES:
+        learner.trusted = crossed.scores <= np.quantile(crossed.scores, 1.0 - share)
+        crossed = cross_conformal(learner.score_fold, groups, n_folds=N_FOLDS, seed=seed)
+    return crossed, learner.notes()
 
 
 class _Learner:
@@ -289,15 +355,15 @@ def _check(detector: str, alpha: float) -> None:
         raise CalibrationError(f"alpha is a false-alarm rate between 0 and 1, not {alpha}")
 
 
-def _groups(embedded: EmbedResult) -> npt.NDArray[np.int64]:
-    """Number the loops so that exact duplicates share a number."""
-    _, groups = np.unique(np.array(embedded.audio_hashes), return_inverse=True)
-    n_groups = int(groups.max()) + 1
+def _groups(embedded: EmbedResult, library: Library | None, progress: Progress) -> npt.NDArray[np.int64]:
+    """Number the loops so that duplicates share a number."""
+    groups = duplicate_groups(embedded, library=library, progress=progress)
+    n_groups = len(np.unique(groups))
     if n_groups < MIN_LOOPS:
         raise CalibrationError(
             f"at least {MIN_LOOPS} different loops are needed to learn what is normal; found {n_groups}"
         )
-    return groups.reshape(-1).astype(np.int64)
+    return groups
 
 
 def _result(

@@ -1,0 +1,101 @@
+"""Scores that a library keeps, so that scanning an unchanged collection again learns nothing twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from loopsphere.calibrate import CrossConformal
+from loopsphere.library.records import RunRecord
+from loopsphere.library.store import Library, now
+from loopsphere.model import library_versions
+from loopsphere.types import EmbedResult
+
+_CODE_OF_SCORES = ("detect", "calibrate.py", "pipeline.py")
+
+
+def run_key(
+    embedded: EmbedResult, groups: npt.NDArray[np.int64], detector: str, seed: int, device: str
+) -> str:
+    """Return a digest of all that decides the scores of a scan: data, settings, libraries, code."""
+    settings = {
+        "detector": detector,
+        "seed": seed,
+        "device": device,
+        "versions": library_versions(),
+        "code": _code_digest(),
+        "shape": embedded.embedding.shape,
+    }
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    digest.update(np.ascontiguousarray(embedded.embedding).data)
+    digest.update(np.ascontiguousarray(groups).data)
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _code_digest() -> str:
+    """Return a digest of the modules that make scores; a version number alone misses a change to them."""
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for name in _CODE_OF_SCORES:
+        for path in sorted([package / name, *(package / name).rglob("*.py")]):
+            if path.is_file():
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def recall_run(
+    library: Library | None, key: str, groups: npt.NDArray[np.int64]
+) -> tuple[CrossConformal, tuple[str, ...]] | None:
+    """Return the scores and notes of an earlier scan of the same, or None.
+
+    Parameters
+    ----------
+    library : Library or None
+    key : str
+        From `run_key`.
+    groups : int64 ndarray of shape (n_loops,)
+        Of the scan that asks.
+
+    Returns
+    -------
+    found : (CrossConformal, tuple of str) or None
+    """
+    run = None if library is None else library.run(key)
+    if run is None or len(run.anomaly_scores) != len(groups):
+        return None
+    return CrossConformal(run.anomaly_scores, run.p_values, len(np.unique(groups))), run.notes
+
+
+def remember_run(
+    library: Library | None,
+    key: str,
+    embedded: EmbedResult,
+    crossed: CrossConformal,
+    notes: tuple[str, ...],
+    *,
+    detector: str,
+    seed: int,
+) -> None:
+    """Keep the scores of a scan, if there is a library that can be written."""
+    if library is None:
+        return
+    run = RunRecord(
+        key=key,
+        made_at=now(),
+        encoder=embedded.encoder,
+        encoder_hash=embedded.encoder_hash,
+        detector=detector,
+        seed=seed,
+        notes=notes,
+        paths=tuple(map(library.stored_path, embedded.paths)),
+        audio_hashes=embedded.audio_hashes,
+        anomaly_scores=crossed.scores,
+        p_values=crossed.p_values,
+    )
+    library.try_to(lambda: library.put_run(run))
