@@ -30,7 +30,7 @@ from loopsphere.explain import (
 from loopsphere.explain.neighbours import nearest
 from loopsphere.explain.prototypes import modes, typical
 from loopsphere.library.store import Library
-from loopsphere.types import EmbedResult, Explanation, Float32Array, Neighbour, Normality, NormalMode
+from loopsphere.types import EmbedResult, Explanation, Neighbour, Normality, NormalMode
 
 MAX_MEASURED = 500
 """Normal loops whose attributes are measured, at most; of more, a seeded sample."""
@@ -141,25 +141,31 @@ class Verdicts:
     groups: npt.NDArray[np.int64]
 
 
+def oddest(verdicts: Verdicts, n_explained: int = N_EXPLAINED) -> npt.NDArray[np.int64]:
+    """Return the rows of the odd loops, and of so many of the oddest even if they are not; oddest first."""
+    order = np.argsort(-verdicts.scores, kind="stable")
+    return order[verdicts.is_odd[order] | (np.arange(len(order)) < n_explained)]
+
+
 def explain_collection(
     embedded: EmbedResult,
     verdicts: Verdicts,
+    subjects: npt.NDArray[np.int64],
     *,
-    n_explained: int = N_EXPLAINED,
     max_measured: int = MAX_MEASURED,
     seed: int = 0,
     library: Library | None = None,
     progress: Progress = silent,
 ) -> tuple[tuple[Explanation, ...], Normality]:
-    """Explain the odd and the oddest loops of a collection, and tell what is normal in it.
+    """Explain loops of a collection, and tell what is normal in it.
 
     Parameters
     ----------
     embedded : EmbedResult
     verdicts : Verdicts
         Of its loops, in its order.
-    n_explained : int, default=20
-        So many of the oddest are explained even if they are not odd.
+    subjects : int64 ndarray of shape (n_subjects,)
+        Rows of the loops to explain, such as `oddest`.
     max_measured : int, default=500
     seed : int, default=0
         Of the sample and of the modes.
@@ -169,11 +175,9 @@ def explain_collection(
     Returns
     -------
     explanations : tuple of Explanation
-        The oddest first.
+        In the order of `subjects`; a loop whose file has become unreadable is left out.
     normal : Normality
     """
-    order = np.argsort(-verdicts.scores, kind="stable")
-    subjects = order[verdicts.is_odd[order] | (np.arange(len(order)) < n_explained)]
     # Of each group one loop: copies would make what they share look usual.
     normal = np.flatnonzero(verdicts.is_normal)
     normal = np.sort(normal[np.unique(verdicts.groups[normal], return_index=True)[1]])
@@ -189,15 +193,9 @@ def explain_collection(
     )
     known = {int(row): record for row, record in zip(rows, measured, strict=True) if record is not None}
     company = _Company(
-        embedded, verdicts.groups, normal, [int(row) for row in compared if int(row) in known], known
+        embedded, verdicts.groups, normal, [row for row in compared.tolist() if row in known], known
     )
-    explanations = company.explain(
-        [embedded.paths[row] for row in subjects],
-        [known.get(int(row)) for row in subjects],
-        embedded.embedding[subjects],
-        verdicts.groups[subjects],
-    )
-    return explanations, company.normality(seed)
+    return company.explain([row for row in subjects.tolist() if row in known]), company.normality(seed)
 
 
 @dataclass(frozen=True)
@@ -207,40 +205,37 @@ class _Company:
     embedded: EmbedResult
     groups: npt.NDArray[np.int64]
     normal: npt.NDArray[np.int64]
-    measured: list[int]
+    compared: list[int]
     records: Mapping[int, Record]
 
     def reference(self, without_group: int | None = None) -> Reference:
-        """Return the attributes of the measured ones, less a loop's own duplicates."""
-        rows = [row for row in self.measured if self.groups[row] != without_group]
+        """Return the attributes of the normal loops, less a loop's own duplicates."""
+        rows = [row for row in self.compared if self.groups[row] != without_group]
         return Reference.of([self.records[row] for row in rows])
 
-    def explain(
-        self,
-        paths: Sequence[str],
-        records: Sequence[Record | None],
-        vectors: Float32Array,
-        groups: npt.NDArray[np.int64],
-    ) -> tuple[Explanation, ...]:
-        """Explain loops; those whose files have become unreadable are left out."""
-        everyone = self.reference()
-        own_groups = set(self.groups[self.measured].tolist())
+    def explain(self, subjects: list[int]) -> tuple[Explanation, ...]:
+        """Explain rows of the collection."""
+        everyone, own_groups = self.reference(), set(self.groups[self.compared].tolist())
+        vectors = self.embedded.embedding
         near, distances = nearest(
-            vectors, groups, self.embedded.embedding[self.normal], self.groups[self.normal]
+            vectors[subjects], self.groups[subjects], vectors[self.normal], self.groups[self.normal]
         )
         explanations = []
-        for k, (path, record) in enumerate(zip(paths, records, strict=True)):
-            if record is None:
-                continue
-            reference = self.reference(int(groups[k])) if int(groups[k]) in own_groups else everyone
+        for k, row in enumerate(subjects):
+            group, record = int(self.groups[row]), self.records[row]
+            reference = self.reference(group) if group in own_groups else everyone
             neighbours = tuple(
-                Neighbour(self.embedded.paths[self.normal[row]], round(float(distance), 6))
-                for row, distance in zip(near[k], distances[k], strict=True)
-                if row >= 0
+                Neighbour(self.embedded.paths[self.normal[at]], round(float(distance), 6))
+                for at, distance in zip(near[k], distances[k], strict=True)
+                if at >= 0
             )
             explanations.append(
                 Explanation(
-                    path, top_reasons(record, reference), faults(record, reference), neighbours, record
+                    path=self.embedded.paths[row],
+                    reasons=top_reasons(record, reference),
+                    faults=faults(record, reference),
+                    neighbours=neighbours,
+                    attributes=record,
                 )
             )
         return tuple(explanations)

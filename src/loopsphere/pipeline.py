@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
@@ -16,7 +17,7 @@ from loopsphere.detect import DEFAULT_DETECTOR, NothingLearntWarning, PoorFitWar
 from loopsphere.detect.registry import detector_spec
 from loopsphere.embedding import DEFAULT_ENCODER, Progress, Sources, cached_encoder, embed, silent
 from loopsphere.errors import CalibrationError, ModelFileError
-from loopsphere.explaining import Verdicts, explain_collection
+from loopsphere.explaining import Verdicts, explain_collection, oddest
 from loopsphere.library.store import Library
 from loopsphere.model import Model, load_model
 from loopsphere.runs import recall_run, remember_run, run_key
@@ -236,12 +237,15 @@ def scan_embeddings(
     detector: str = DEFAULT_DETECTOR,
     alpha: float = DEFAULT_ALPHA,
     seed: int = 0,
-    explain: bool = False,
+    explain: bool | Collection[str] = False,
     device: str = "auto",
     library: Library | None = None,
     progress: Progress = silent,
 ) -> ScoreResult:
-    """Rank embedded loops by how odd they are; see `scan`. To explain, some of their files are read again."""
+    """Rank embedded loops by how odd they are; see `scan`.
+
+    `explain` may also name the paths to explain, odd or not. To explain, files are read again.
+    """
     groups = _groups(embedded, library, progress)
     key = run_key(embedded, groups, detector, seed, device)
     remembered = recall_run(library, key, groups)
@@ -267,8 +271,13 @@ def scan_embeddings(
     if not explain:
         return result
     verdicts = _verdicts(crossed.scores, crossed.p_values <= alpha, groups)
+    subjects = (
+        oddest(verdicts)
+        if explain is True
+        else np.array([row for row, path in enumerate(embedded.paths) if path in explain], dtype=np.int64)
+    )
     explanations, normal = explain_collection(
-        embedded, verdicts, seed=seed, library=library, progress=progress
+        embedded, verdicts, subjects, seed=seed, library=library, progress=progress
     )
     return replace(result, explanations=explanations, normal=normal)
 

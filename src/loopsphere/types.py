@@ -307,6 +307,37 @@ class ScoreResult:
 
 
 @dataclass(frozen=True)
+class LoopExplanation:
+    """The answer of `explain_loop`: all that is known of one loop.
+
+    Attributes
+    ----------
+    encoder, detector : str
+    alpha, threshold : float
+        As for `ScoreResult`.
+    score : LoopScore
+    explanation : Explanation
+        Against a model alone: without neighbours, and with no reasons but faults.
+    normal : Normality or None
+        What is normal in the collection; None against a model alone.
+    notes : tuple of str
+    """
+
+    encoder: str
+    detector: str
+    alpha: float
+    threshold: float
+    score: LoopScore
+    explanation: Explanation
+    normal: Normality | None
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists and dicts, ready for JSON; an infinite threshold becomes None."""
+        return {**asdict(self), "threshold": finite_or_none(self.threshold)}
+
+
+@dataclass(frozen=True)
 class EmbedResult:
     """The answer of `embed`.
 

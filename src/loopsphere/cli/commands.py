@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from loopsphere.cli import options
+from loopsphere.cli import explain_commands, options
 from loopsphere.cli.console import (
     EXIT_NOTHING_USABLE,
     console,
@@ -45,12 +45,15 @@ def scan(
     detector: options.Detector = _DETECTOR,
     alpha: options.Alpha = _ALPHA,
     seed: options.Seed = 0,
+    explain: Annotated[
+        bool, typer.Option("--explain/--no-explain", help="Say why a loop is odd; without, it is faster.")
+    ] = True,
     device: options.Device = "auto",
     top: options.Top = 20,
     json: options.Json = None,
     strict: options.Strict = False,
 ) -> None:
-    """Rank a collection's own loops by how odd they are, without labels."""
+    """Rank a collection's own loops by how odd they are, without labels, and say why."""
     from loopsphere import pipeline
     from loopsphere.cli.tables import print_result
     from loopsphere.outputs import write_results
@@ -62,6 +65,7 @@ def scan(
             detector=detector,
             alpha=alpha,
             seed=seed,
+            explain=explain,
             device=device,
             progress=progress,
         )
@@ -307,6 +311,9 @@ def benchmark(
     report = console()
     report.print(f"compared on {len(found.trials)} trials; wrote {found.results}", markup=False)
     print_skipped(report, found.skipped)
+
+
+app.command(epilog=_examples("loopsphere explain loops/bass/b07.wav loops/bass"))(explain_commands.explain)
 
 
 def _finish(strict: bool, n_skipped: int) -> None:

@@ -1,0 +1,104 @@
+"""The command `explain`: all that is known of one loop, in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from loopsphere.cli import options
+from loopsphere.cli.console import console, emit_json, is_stdout, progress_bar, reports_errors
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from loopsphere.types import LoopExplanation
+
+
+@reports_errors
+def explain(
+    loop: Annotated[str, typer.Argument(metavar="LOOP", help="The audio file.")],
+    against: Annotated[
+        str, typer.Argument(metavar="DIR_OR_MODEL", help="A folder of loops, or what `loopsphere fit` wrote.")
+    ],
+    encoder: Annotated[
+        str | None, typer.Option(help="The bundled one, or the model's own, if not given.")
+    ] = None,
+    detector: options.Detector = "deep-svdd",
+    alpha: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="False-alarm rate; 0.05, or the model's own.")
+    ] = None,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    json: options.Json = None,
+) -> None:
+    """Tell all that is known of one loop: how odd, why, what it is like and what is usual."""
+    from rich.text import Text
+
+    from loopsphere.one_loop import explain_loop
+
+    with progress_bar() as progress:
+        found = explain_loop(
+            loop,
+            against,
+            encoder=encoder,
+            detector=detector,
+            alpha=alpha,
+            seed=seed,
+            device=device,
+            progress=progress,
+        )
+    report = console(stderr=is_stdout(json))
+    for line in story(found):
+        report.print(Text(line))
+    report.print(attributes_table(found))
+    emit_json(json, found.to_dict())
+
+
+def story(found: LoopExplanation) -> list[str]:
+    """Return how odd a loop is, why, and which loops are like it, line by line."""
+    verdict = "odd" if found.score.is_odd else "not odd"
+    lines = [
+        f"{found.score.path}",
+        f"{verdict} at a false-alarm rate of {100 * found.alpha:g} % (score {found.score.anomaly_score:.3g}, "
+        f"p {found.score.p_value:.3f}; {found.detector} on {found.encoder})",
+    ]
+    reasons = found.explanation.reasons
+    others = [fault for fault in found.explanation.faults if fault not in reasons]
+    for reason in [*reasons, *others]:
+        lines.append(f"  {reason.kind}: {reason.text}")
+    if not reasons:
+        lines.append("  no single attribute lies outside of what is usual")
+    if found.explanation.neighbours:
+        lines.append("nearest normal loops (cosine distance)")
+        lines += [
+            f"  {neighbour.distance:.3f}  {neighbour.path}" for neighbour in found.explanation.neighbours
+        ]
+    return [*lines, *(f"Note: {note}." for note in found.notes)]
+
+
+def attributes_table(found: LoopExplanation) -> Table:
+    """Return each attribute with its value, its source if it has one, and what is usual."""
+    from rich.table import Table
+
+    from loopsphere.explain import ATTRIBUTES
+
+    record, usual = found.explanation.attributes, found.normal.usual if found.normal else {}
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("attribute", "value", "usually"):
+        table.add_column(name)
+    table.add_row("key", _sourced(str(record.get("key") or "none"), record.get("key_source")), "")
+    for name, spec in ATTRIBUTES.items():
+        value = record.get(name)
+        if not isinstance(value, int | float):
+            continue
+        source = record.get("tempo_source") if name == "tempo_bpm" else None
+        low_high = usual.get(name)
+        between = spec.between(*low_high, value) if low_high is not None else ""
+        table.add_row(spec.label, _sourced(spec.shown(value), source), between)
+    return table
+
+
+def _sourced(text: str, source: object) -> str:
+    return f"{text} (by {source})" if source else text

@@ -1,0 +1,124 @@
+"""The verb `explain_loop`: all that is known of one loop, against a collection or a model."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from loopsphere.audio import load_recording
+from loopsphere.detect import DEFAULT_DETECTOR
+from loopsphere.embedding import DEFAULT_ENCODER, Progress, embed, silent
+from loopsphere.errors import AudioError, NothingUsableError
+from loopsphere.explain import Reference, faults
+from loopsphere.explain.reasons import N_REASONS
+from loopsphere.explaining import attributes_of
+from loopsphere.library.store import Library
+from loopsphere.pipeline import DEFAULT_ALPHA, scan_embeddings, score
+from loopsphere.types import Explanation, LoopExplanation, LoopScore, ScoreResult
+
+
+def explain_loop(
+    loop: str | os.PathLike[str],
+    against: str | os.PathLike[str],
+    *,
+    encoder: str | None = None,
+    detector: str = DEFAULT_DETECTOR,
+    alpha: float | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    library: Library | None = None,
+    progress: Progress = silent,
+) -> LoopExplanation:
+    """Tell all that is known of one loop.
+
+    Parameters
+    ----------
+    loop : path
+    against : path
+        A folder of loops: the loop is judged as `scan` would if it lay there, whether or not it does. Or a
+        model file, which knows no attributes of other loops: then only faults can be named.
+    encoder : str or None
+        None is the model's own, or the bundled one.
+    detector : str, default='deep-svdd'
+        Not used with a model.
+    alpha : float or None
+        None is the model's own, or 5 %.
+    seed, device, library, progress
+        As for `scan`.
+
+    Returns
+    -------
+    result : LoopExplanation
+
+    Raises
+    ------
+    NothingUsableError
+        The loop, or none of the folder, can be read.
+    CalibrationError, ModelFileError, UnknownNameError
+        As for `scan` and `score`.
+    """
+    if Path(against).is_file():
+        return _against_model(loop, against, encoder, alpha, device, library, progress)
+    audio_hash = _audio_hash(loop)
+    embedded = embed(
+        [against, loop], encoder=encoder or DEFAULT_ENCODER, device=device, library=library, progress=progress
+    )
+    path = embedded.paths[embedded.audio_hashes.index(audio_hash)]
+    result = scan_embeddings(
+        embedded,
+        detector=detector,
+        alpha=DEFAULT_ALPHA if alpha is None else alpha,
+        seed=seed,
+        explain=[path],
+        device=device,
+        library=library,
+        progress=progress,
+    )
+    (judged,) = (loop for loop in result.loops if loop.path == path)
+    return _answer(result, judged, result.explanations[0])
+
+
+def _audio_hash(loop: str | os.PathLike[str]) -> str:
+    try:
+        return load_recording(loop).audio_hash
+    except AudioError as error:
+        raise NothingUsableError(f"{os.fspath(loop)}: {error}") from error
+
+
+def _against_model(
+    loop: str | os.PathLike[str],
+    model: str | os.PathLike[str],
+    encoder: str | None,
+    alpha: float | None,
+    device: str,
+    library: Library | None,
+    progress: Progress,
+) -> LoopExplanation:
+    audio_hash = _audio_hash(loop)
+    result = score(
+        model, loop, alpha=alpha, encoder=encoder, device=device, library=library, progress=progress
+    )
+    (record,) = attributes_of([os.fspath(loop)], [audio_hash], library=library)
+    if record is None:
+        raise NothingUsableError(f"{os.fspath(loop)}: it has become unreadable")
+    found = faults(record, Reference.of([]))
+    note = "a model remembers no attributes: give the folder it was learnt from to hear what is unusual"
+    return _answer(
+        replace(result, notes=(*result.notes, note)),
+        result.loops[0],
+        Explanation(result.loops[0].path, found[:N_REASONS], found, (), record),
+    )
+
+
+def _answer(result: ScoreResult, judged: LoopScore, explanation: Explanation) -> LoopExplanation:
+    return LoopExplanation(
+        encoder=result.encoder,
+        detector=result.detector,
+        alpha=result.alpha,
+        threshold=result.threshold,
+        score=judged,
+        explanation=explanation,
+        normal=result.normal,
+        notes=result.notes,
+    )
