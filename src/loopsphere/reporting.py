@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from urllib.parse import quote
@@ -44,6 +45,8 @@ N_COMPARED = 200
 """Normal loops, drawn evenly, that moments are compared with."""
 EMBEDDED_MB = 8.0
 """Sound that the page carries; what does not fit is played from where it lies."""
+MAX_CARRIED_S = 60.0
+"""Seconds of the longest loop that the page carries."""
 _WAVE_COLUMNS, _HEAT_COLUMNS, _SPECTRUM_COLUMNS, _SPECTRUM_BANDS = 300, 160, 240, 64
 
 
@@ -152,8 +155,9 @@ def make_report(
         located = locate_odd(result, encoder, seed=seed, progress=progress)
     explanations = {explanation.path: explanation for explanation in result.explanations}
     details = {
-        number[path]: _detail(found, explanations.get(path), number, encoder)
-        for path, found in located.items()
+        i: _detail(located[paths[i]], explanations.get(paths[i]), number, encoder)
+        for i in card_numbers(result)
+        if paths[i] in located
     }
     typical = [number[path] for path in result.normal.typical] if result.normal else []
     row_of = {path: row for row, path in enumerate(embedded.paths)}
@@ -198,13 +202,15 @@ def make_report(
 def locate_odd(
     result: ScoreResult, encoder: Encoder, *, seed: int = 0, progress: Progress = silent
 ) -> dict[str, Located]:
-    """Tell where the loops that get a card are odd, against loops that are not odd."""
-    cards = [result.loops[i].path for i in card_numbers(result)]
-    shown = set(cards)
-    # As for the explanations, the oddest fifth does not count as normal.
-    trusted = result.loops[len(result.loops) // 5 :]
-    normal = [loop.path for loop in trusted if not loop.is_odd and loop.path not in shown]
-    return locate(cards, normal, encoder, seed=seed, progress=progress)
+    """Tell where the odd loops, and others that get a card, are odd; see `locate`.
+
+    As for the explanations, they are compared with loops that are not odd and not among the oddest fifth.
+    """
+    cards = set(card_numbers(result))
+    asked = [loop.path for i, loop in enumerate(result.loops) if loop.is_odd or i in cards]
+    trusted = result.loops[max(len(cards), len(result.loops) // 5) :]
+    normal = [loop.path for loop in trusted if not loop.is_odd]
+    return locate(asked, normal, encoder, seed=seed, progress=progress)
 
 
 def card_numbers(result: ScoreResult) -> list[int]:
@@ -281,6 +287,8 @@ def _usual(normal: Normality | None) -> list[tuple[str, str]]:
     shown = []
     for name, (low, high) in (normal.usual if normal else {}).items():
         spec = ATTRIBUTES[name]
+        if spec.kind != "style":  # a list of faults that nobody has tells nothing
+            continue
         unit = spec.shown(high).removeprefix(spec.shown(high).split(" ")[0])
         shown.append((spec.label[:1].upper() + spec.label[1:], spec.between(low, high, high) + unit))
     return shown
@@ -308,14 +316,23 @@ def _carried(numbers: Iterable[int], paths: Sequence[str], progress: Progress) -
     left = EMBEDDED_MB * 1e6
     carried: dict[int, str] = {}
     progress("packing sound", 0, len(wanted))
-    for n_done, i in enumerate(wanted, start=1):
-        waveform = _read(paths[i], OPUS_RATE)
-        sound = opus_base64(waveform) if waveform is not None else ""
-        if 0 < len(sound) <= left:
-            carried[i] = sound
-            left -= len(sound)
-        progress("packing sound", n_done, len(wanted))
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for n_done, (i, sound) in enumerate(
+            zip(wanted, pool.map(_packed, (paths[i] for i in wanted)), strict=True)
+        ):
+            if 0 < len(sound) <= left:
+                carried[i] = sound
+                left -= len(sound)
+            progress("packing sound", n_done + 1, len(wanted))
     return carried
+
+
+def _packed(path: str) -> str:
+    """Return a loop's sound as text; nothing where it cannot be read, or is too long to be carried."""
+    waveform = _read(path, OPUS_RATE)
+    if waveform is None or len(waveform) > MAX_CARRIED_S * OPUS_RATE:
+        return ""
+    return opus_base64(waveform)
 
 
 def _read(path: str, sample_rate: int) -> Float32Array | None:

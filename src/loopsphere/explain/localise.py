@@ -27,6 +27,7 @@ BIN_S = 0.05
 """Seconds of a bin of the curve and of the heat map, at most."""
 _PROJECTED_DIM = 64  # for choosing the coreset only, as in the paper's section 3.2
 _SHORTEST_GAP_S = 0.15  # two odd ranges that are nearer than this are one
+_MAX_CALIBRATING = 80  # loops; their moments are thousands, enough for a quantile
 _TINY = 1e-9
 
 
@@ -132,7 +133,7 @@ class TokenMemory:
             for k in range(len(self._shape))
         ]
         self._limit, self._band_limits = 1.0, np.ones(max(n_bands for n_bands, _ in self._shape))
-        curves, heats = zip(*(self._place(grids, i) for i, grids in enumerate(loops)), strict=True)
+        curves, heats = zip(*(self._place(loops[i], int(i)) for i in _sample(len(loops), rng)), strict=True)
         self._limit = max(float(np.quantile(np.concatenate(curves), self.usual_share)), _TINY)
         band_limits = np.quantile(np.concatenate(heats, axis=1), self.usual_share, axis=1)
         self._band_limits = np.maximum(band_limits, _TINY)
@@ -198,7 +199,8 @@ class _StageMemory:
         centred = stacked[drawn] - self._centre
         kept = coreset(centred, memory_size, rng)
         self._memory, self._owners = centred[kept], owners[drawn][kept]
-        distances, parts = zip(*(self.distances(part, i) for i, part in enumerate(moments)), strict=True)
+        found = [self.distances(moments[i], int(i)) for i in _sample(len(moments), rng)]
+        distances, parts = zip(*found, strict=True)
         self._scale = np.float32(max(np.median(np.concatenate(distances)), _TINY))
         self._band_scale = np.maximum(np.median(np.concatenate(parts), axis=0), _TINY).astype(np.float32)
 
@@ -325,6 +327,11 @@ def odd_ranges(
             )
         )
     return tuple(found)
+
+
+def _sample(n_loops: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Draw the loops that tell how far normal moments lie from each other."""
+    return rng.permutation(n_loops)[:_MAX_CALIBRATING]
 
 
 def _steps(grid: TokenGrid) -> Float32Array:

@@ -115,6 +115,7 @@ function drawSpectrum(canvas, detail, ink) {
   const level = bytes(detail.spectrum), [rows, columns] = detail.spectrum_shape;
   const heat = detail.heat ? bytes(detail.heat) : null;
   const paper = rgb(ink.sheet), black = rgb(ink.ink), red = rgb(ink.odd);
+  const hottest = heat ? Math.max(2, heat.reduce((most, value) => Math.max(most, value), 0) / 64) : 2;
   const image = context.createImageData(columns, rows);
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
@@ -123,7 +124,7 @@ function drawSpectrum(canvas, detail, ink) {
       if (heat) {
         const [bands, steps] = detail.heat_shape;
         const band = Math.floor(row * bands / rows), step = Math.floor(column * steps / columns);
-        hot = Math.min(0.9, Math.max(0, (heat[band * steps + step] / 64 - 0.75) / 1.25));
+        hot = 0.95 * Math.max(0, (heat[band * steps + step] / 64 - 0.75) / (hottest - 0.75));
       }
       const to = 4 * ((rows - 1 - row) * columns + column);
       for (let c = 0; c < 3; c++) {
