@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from loopsphere.cli import explain_commands, options
+from loopsphere.cli import collection_commands, explain_commands, options
 from loopsphere.cli.console import (
     EXIT_NOTHING_USABLE,
     console,
@@ -18,6 +18,7 @@ from loopsphere.cli.console import (
     progress_bar,
     reports_errors,
 )
+from loopsphere.cli.libraries import chosen_library, print_usage
 
 app = typer.Typer(
     name="loopsphere",
@@ -30,11 +31,7 @@ app = typer.Typer(
 _ENCODER, _DETECTOR, _ALPHA = "bundled", "deep-svdd", 0.05
 
 
-def _examples(*lines: str) -> str:
-    return "Example:\n\n" + "\n\n".join(f"  {line}" for line in lines)
-
-
-@app.command(epilog=_examples("loopsphere scan loops/bass --out results"))
+@app.command(epilog=options.examples("loopsphere scan loops/bass --out results"))
 @reports_errors
 def scan(
     sources: options.Sources,
@@ -50,6 +47,8 @@ def scan(
     ] = True,
     device: options.Device = "auto",
     top: options.Top = 20,
+    library: options.Library = None,
+    no_library: options.NoLibrary = False,
     json: options.Json = None,
     strict: options.Strict = False,
 ) -> None:
@@ -58,6 +57,8 @@ def scan(
     from loopsphere.cli.tables import print_result
     from loopsphere.outputs import write_results
 
+    report = console(stderr=is_stdout(json))
+    known = chosen_library(sources, library, none=no_library, report=report, make=True)
     with progress_bar() as progress:
         result = pipeline.scan(
             sources,
@@ -67,10 +68,11 @@ def scan(
             seed=seed,
             explain=explain,
             device=device,
+            library=known,
             progress=progress,
         )
-    report = console(stderr=is_stdout(json))
     print_result(report, result, top)
+    print_usage(report, known)
     if out is not None:
         written = write_results(out, result)
         report.print("wrote " + ", ".join(map(str, written)), markup=False)
@@ -78,7 +80,7 @@ def scan(
     _finish(strict, len(result.skipped))
 
 
-@app.command(epilog=_examples("loopsphere fit loops/bass -o bass.loopsphere"))
+@app.command(epilog=options.examples("loopsphere fit loops/bass -o bass.loopsphere"))
 @reports_errors
 def fit(
     sources: options.Sources,
@@ -88,6 +90,8 @@ def fit(
     alpha: options.Alpha = _ALPHA,
     seed: options.Seed = 0,
     device: options.Device = "auto",
+    library: options.Library = None,
+    no_library: options.NoLibrary = False,
     json: options.Json = None,
     strict: options.Strict = False,
 ) -> None:
@@ -95,6 +99,8 @@ def fit(
     from loopsphere import pipeline
     from loopsphere.cli.tables import print_skipped
 
+    report = console(stderr=is_stdout(json))
+    known = chosen_library(sources, library, none=no_library, report=report)
     with progress_bar() as progress:
         model = pipeline.fit(
             sources,
@@ -103,20 +109,21 @@ def fit(
             alpha=alpha,
             seed=seed,
             device=device,
+            library=known,
             progress=progress,
         )
     model.save(output)
-    report = console(stderr=is_stdout(json))
     n_loops = len(model.calibration_scores)
     report.print(f"learnt {n_loops} loops ({detector} on {model.encoder}); wrote {output}", markup=False)
     for note in model.caveats(alpha):
         report.print(f"Note: {note}.", markup=False)
+    print_usage(report, known)
     print_skipped(report, model.skipped)
     emit_json(json, model.summary())
     _finish(strict, len(model.skipped))
 
 
-@app.command(epilog=_examples("loopsphere score bass.loopsphere new/ --json scores.json"))
+@app.command(epilog=options.examples("loopsphere score bass.loopsphere new/ --json scores.json"))
 @reports_errors
 def score(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="What `loopsphere fit` wrote.")],
@@ -129,6 +136,8 @@ def score(
     ] = None,
     device: options.Device = "auto",
     top: options.Top = 20,
+    library: options.Library = None,
+    no_library: options.NoLibrary = False,
     json: options.Json = None,
     strict: options.Strict = False,
 ) -> None:
@@ -136,16 +145,25 @@ def score(
     from loopsphere import pipeline
     from loopsphere.cli.tables import print_result
 
+    report = console(stderr=is_stdout(json))
+    known = chosen_library(sources, library, none=no_library, report=report)
     with progress_bar() as progress:
         result = pipeline.score(
-            model, sources, alpha=alpha, encoder=encoder, device=device, progress=progress
+            model,
+            sources,
+            alpha=alpha,
+            encoder=encoder,
+            device=device,
+            library=known,
+            progress=progress,
         )
-    print_result(console(stderr=is_stdout(json)), result, top)
+    print_result(report, result, top)
+    print_usage(report, known)
     emit_json(json, result.to_dict())
     _finish(strict, len(result.skipped))
 
 
-@app.command(epilog=_examples("loopsphere embed loops -o loops.npz"))
+@app.command(epilog=options.examples("loopsphere embed loops -o loops.npz"))
 @reports_errors
 def embed(
     sources: options.Sources,
@@ -154,6 +172,8 @@ def embed(
     ],
     encoder: options.Encoder = _ENCODER,
     device: options.Device = "auto",
+    library: options.Library = None,
+    no_library: options.NoLibrary = False,
     json: options.Json = None,
     strict: options.Strict = False,
 ) -> None:
@@ -163,20 +183,22 @@ def embed(
     from loopsphere.outputs import check_embeddings_path, write_embeddings
 
     check_embeddings_path(output)
-    with progress_bar() as progress:
-        result = embedding.embed(sources, encoder=encoder, device=device, progress=progress)
-    write_embeddings(output, result)
     report = console(stderr=is_stdout(json))
+    known = chosen_library(sources, library, none=no_library, report=report)
+    with progress_bar() as progress:
+        result = embedding.embed(sources, encoder=encoder, device=device, library=known, progress=progress)
+    write_embeddings(output, result)
     n_loops, dim = result.embedding.shape
     report.print(
         f"embedded {n_loops} loops in {dim} dimensions ({result.encoder}); wrote {output}", markup=False
     )
+    print_usage(report, known)
     print_skipped(report, result.skipped)
     emit_json(json, result.summary())
     _finish(strict, len(result.skipped))
 
 
-@app.command(epilog=_examples("loopsphere info bass.loopsphere"))
+@app.command(epilog=options.examples("loopsphere info bass.loopsphere"))
 @reports_errors
 def info(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="What `loopsphere fit` wrote.")],
@@ -195,7 +217,7 @@ def info(
     emit_json(json, summary)
 
 
-@app.command(epilog=_examples("loopsphere encoders"))
+@app.command(epilog=options.examples("loopsphere encoders"))
 @reports_errors
 def encoders(json: options.Json = None) -> None:
     """List the encoders that have a name."""
@@ -216,7 +238,7 @@ def encoders(json: options.Json = None) -> None:
     emit_json(json, {"encoders": [asdict(record) for record in ENCODERS.values()]})
 
 
-@app.command(epilog=_examples("loopsphere demo"))
+@app.command(epilog=options.examples("loopsphere demo"))
 @reports_errors
 def demo(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Gets the loops and the results.")] = Path(
@@ -250,7 +272,7 @@ def demo(
 
 
 @app.command(
-    epilog=_examples(
+    epilog=options.examples(
         "loopsphere benchmark loops/bass --out results", "loopsphere benchmark --planted --out results"
     )
 )
@@ -282,6 +304,10 @@ def benchmark(
     splits: Annotated[
         int, typer.Option(min=0, help="Splits of the false-alarm test; 0 leaves it out.")
     ] = 100,
+    cache: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Keep embeddings of synthesised loops there for the next run."),
+    ] = None,
     device: options.Device = "auto",
 ) -> None:
     """Compare detectors where the truth is known: planted faults, labelled loops, or folders."""
@@ -298,6 +324,7 @@ def benchmark(
         encoder=encoder,
         device=device,
         n_seeds=seeds,
+        cache=cache,
     )
     with progress_bar() as progress:
         found = run_benchmark(
@@ -313,7 +340,15 @@ def benchmark(
     print_skipped(report, found.skipped)
 
 
-app.command(epilog=_examples("loopsphere explain loops/bass/b07.wav loops/bass"))(explain_commands.explain)
+app.command(epilog=options.examples("loopsphere explain loops/bass/b07.wav loops/bass"))(
+    explain_commands.explain
+)
+app.command(epilog=options.examples("loopsphere duplicates loops/bass --json -"))(
+    collection_commands.duplicates
+)
+app.command(epilog=options.examples("loopsphere similar kick.wav --in loops/drums --bpm 90-110 --top 5"))(
+    collection_commands.similar
+)
 
 
 def _finish(strict: bool, n_skipped: int) -> None:

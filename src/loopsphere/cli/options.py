@@ -31,3 +31,15 @@ Json = Annotated[
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with status 1 if any file had to be skipped.")]
 Top = Annotated[int, typer.Option(min=0, help="How many of the oddest loops to print.")]
+Library = Annotated[
+    str | None,
+    typer.Option(
+        "--library", metavar="FOLDER", help="What is heard is remembered there; DIR/.loopsphere if not given."
+    ),
+]
+NoLibrary = Annotated[bool, typer.Option("--no-library", help="Remember nothing and recall nothing.")]
+
+
+def examples(*lines: str) -> str:
+    """Return the examples below a command's help."""
+    return "Example:\n\n" + "\n\n".join(f"  {line}" for line in lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from rich.text import Text
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from loopsphere.collection import DuplicateResult
+    from loopsphere.neighbourhood import SimilarResult
     from loopsphere.types import Explanation, LoopScore, ScoreResult, SkippedFile
 
 _SHOWN_SKIPPED = 20
@@ -79,6 +82,35 @@ def print_result(console: Console, result: ScoreResult, n_rows: int) -> None:
     for note in result.notes:
         console.print(Text(f"Note: {note}."))
     print_skipped(console, result.skipped)
+
+
+def print_duplicates(console: Console, result: DuplicateResult, n_rows: int) -> None:
+    """Print pairs of copies and relatives with the reason, and the count."""
+    for pair in result.pairs[:n_rows]:
+        console.print(Text(f"{pair.first}\n  {pair.second}: {pair.reason}"))
+    if len(result.pairs) > n_rows:
+        console.print(f"and {len(result.pairs) - n_rows} more pairs (see --json)")
+    n_kinds = Counter(pair.kind for pair in result.pairs)
+    moved = n_kinds["time-shifted"] + n_kinds["transposed"]
+    console.print(
+        f"{result.n_superfluous} of {result.n_loops} loops are copies of another, in {len(result.groups)} "
+        f"groups; {n_kinds['near-duplicate']} pairs are nearly the same, {moved} the same loop moved"
+    )
+
+
+def similar_table(result: SimilarResult) -> Table:
+    """Return the nearest loops as a table."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    shows_music = any(loop.tempo_bpm is not None or loop.key is not None for loop in result.loops)
+    for name in ("", "similarity", *(("bpm", "key") if shows_music else ())):
+        table.add_column(name, justify="right")
+    table.add_column("loop", overflow="fold")
+    for rank, loop in enumerate(result.loops, start=1):
+        tempo = "" if loop.tempo_bpm is None else f"{loop.tempo_bpm:g}"
+        music = (tempo, loop.key or "") if shows_music else ()
+        more = f" (and {len(loop.copies)} exact copies)" if loop.copies else ""
+        table.add_row(str(rank), f"{loop.similarity:.3f}", *music, Text(loop.path + more))
+    return table
 
 
 def print_skipped(console: Console, skipped: Sequence[SkippedFile]) -> None:

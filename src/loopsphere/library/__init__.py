@@ -4,7 +4,7 @@
 `comparison` and `duplicates` tell copies from look-alikes.
 """
 
-from loopsphere.library.records import FileRecord, Neighbour, RunRecord, Usage
+from loopsphere.library.records import FileRecord, NearAudio, RunRecord, Usage
 from loopsphere.library.store import DEFAULT_NAME, Library, open_library
 
-__all__ = ["DEFAULT_NAME", "FileRecord", "Library", "Neighbour", "RunRecord", "Usage", "open_library"]
+__all__ = ["DEFAULT_NAME", "FileRecord", "Library", "NearAudio", "RunRecord", "Usage", "open_library"]

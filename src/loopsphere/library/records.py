@@ -80,7 +80,7 @@ class RunRecord:
 
 
 @dataclass(frozen=True)
-class Neighbour:
+class NearAudio:
     """A near loop: its audio, and the cosine similarity of the embeddings, at most 1."""
 
     audio_hash: str

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loopsphere.errors import LibraryError
-from loopsphere.library.records import FileRecord, Neighbour, RunRecord, Usage
+from loopsphere.library.records import FileRecord, NearAudio, RunRecord, Usage
 from loopsphere.library.tables import LOCK_WAIT_S, Tables
 from loopsphere.types import Float32Array
 
@@ -134,7 +134,7 @@ class Library:
 
     def nearest(
         self, kind: str, vector: Float32Array, n_loops: int, among: Iterable[str] | None = None
-    ) -> list[Neighbour]:
+    ) -> list[NearAudio]:
         """Return the audio whose vectors point most nearly the same way, nearest first.
 
         Parameters
@@ -147,11 +147,11 @@ class Library:
 
         Returns
         -------
-        neighbours : list of Neighbour
+        neighbours : list of NearAudio
         """
         where = None if among is None else _one_of("audio_hash", among)
         rows = self._tables.nearest(_vector_table(kind), vector, n_loops, columns=["audio_hash"], where=where)
-        return [Neighbour(row["audio_hash"], 1.0 - float(row["_distance"])) for row in rows]
+        return [NearAudio(row["audio_hash"], 1.0 - float(row["_distance"])) for row in rows]
 
     # --- attributes and verdicts ---------------------------------------------------------------------
 

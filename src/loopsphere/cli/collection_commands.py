@@ -1,0 +1,88 @@
+"""The commands about a collection's loops among themselves: `duplicates` and `similar`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loopsphere.cli import options
+from loopsphere.cli.console import console, emit_json, is_stdout, progress_bar, reports_errors
+from loopsphere.cli.libraries import chosen_library, print_usage, searched_library
+
+
+@reports_errors
+def duplicates(
+    sources: options.Sources,
+    related: Annotated[
+        bool,
+        typer.Option(
+            "--related/--no-related",
+            help="Also look for loops that are another moved in time or pitch.",
+        ),
+    ] = True,
+    encoder: options.Encoder = "bundled",
+    device: options.Device = "auto",
+    library: options.Library = None,
+    no_library: options.NoLibrary = False,
+    top: Annotated[int, typer.Option(min=0, help="How many pairs to print.")] = 50,
+    json: options.Json = None,
+) -> None:
+    """List copies of one loop in any format and at any gain, near-duplicates, and loops moved."""
+    from loopsphere.cli.tables import print_duplicates, print_skipped
+    from loopsphere.collection import find_duplicates
+    from loopsphere.embedding import embed
+
+    report = console(stderr=is_stdout(json))
+    known = chosen_library(sources, library, none=no_library, report=report, make=True)
+    with progress_bar() as progress:
+        embedded = embed(sources, encoder=encoder, device=device, library=known, progress=progress)
+        found = find_duplicates(embedded, related=related, library=known, progress=progress)
+    print_duplicates(report, found, top)
+    print_usage(report, known)
+    print_skipped(report, embedded.skipped)
+    emit_json(json, found.to_dict())
+
+
+@reports_errors
+def similar(
+    loop: Annotated[Path, typer.Argument(metavar="LOOP", help="The loop to compare with.")],
+    within: Annotated[
+        Path | None,
+        typer.Option("--in", metavar="FOLDER", help="Search this folder; what is new is heard."),
+    ] = None,
+    library: Annotated[
+        str | None, typer.Option("--library", metavar="FOLDER", help="Search what this library remembers.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many loops to list.")] = 10,
+    bpm: Annotated[str | None, typer.Option(metavar="FROM-TO", help="Only loops of this tempo.")] = None,
+    key: Annotated[str | None, typer.Option(help="Only loops in this key, such as Am.")] = None,
+    encoder: options.Encoder = "bundled",
+    device: options.Device = "auto",
+    json: options.Json = None,
+) -> None:
+    """List the loops that sound most like one loop."""
+    from loopsphere.cli.tables import similar_table
+    from loopsphere.embedding import embed
+    from loopsphere.neighbourhood import similar as find_similar
+    from loopsphere.neighbourhood import wish_from
+
+    report = console(stderr=is_stdout(json))
+    wish = wish_from(bpm, key) if bpm is not None or key is not None else None
+    with progress_bar() as progress, searched_library(loop, within, library, report) as known:
+        among = None
+        if within is not None:
+            among = embed(within, encoder=encoder, device=device, library=known, progress=progress).paths
+        found = find_similar(
+            loop,
+            known,
+            among=among,
+            wish=wish,
+            n_loops=top,
+            encoder=encoder,
+            device=device,
+            progress=progress,
+        )
+    report.print(similar_table(found))
+    emit_json(json, found.to_dict())

@@ -1,0 +1,120 @@
+"""Which library a command uses, and what it says of it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loopsphere.errors import LibraryError, UnknownNameError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from loopsphere.library import Library
+
+
+def chosen_library(
+    sources: Sequence[str], location: str | None, *, none: bool, report: Console, make: bool = False
+) -> Library | None:
+    """Open the library that a command is to use.
+
+    Parameters
+    ----------
+    sources : sequence of str
+        As the user gave them.
+    location : str or None
+        `--library`.
+    none : bool
+        `--no-library`.
+    report : Console
+        Told where there can be no library, so that the work goes on without.
+    make : bool, default=False
+        Whether a folder gets a library of its own if it has none.
+
+    Returns
+    -------
+    library : Library or None
+        The one asked for; else the one inside the folder, if `sources` is one folder; else None.
+
+    Raises
+    ------
+    LibraryError
+        The one asked for cannot be opened.
+    UnknownNameError
+        Both options were given.
+    """
+    if none and location is not None:
+        raise UnknownNameError("--library and --no-library exclude each other")
+    if none:
+        return None
+    from loopsphere.library import DEFAULT_NAME, open_library
+
+    if location is not None:
+        return open_library(location)
+    if len(sources) != 1 or sources[0] == "-" or not Path(sources[0]).is_dir():
+        return None
+    own = Path(sources[0]) / DEFAULT_NAME
+    if not make and not own.is_dir():
+        return None
+    try:
+        return open_library(own)
+    except LibraryError as error:
+        report.print(f"Note: {error}; nothing is remembered.", markup=False)
+        return None
+
+
+@contextmanager
+def searched_library(
+    loop: Path, within: Path | None, location: str | None, report: Console
+) -> Iterator[Library]:
+    """Open the library to search: the one named, the folder's own, or the nearest above the loop.
+
+    A folder that cannot be written is searched through a library that is gone when the block ends.
+
+    Raises
+    ------
+    LibraryError
+        There is none.
+    """
+    from loopsphere.library import DEFAULT_NAME, open_library
+
+    if location is not None:
+        yield open_library(location)
+        return
+    if within is not None:
+        own = chosen_library([str(within)], None, none=False, report=report, make=True)
+        if own is not None and not own.is_read_only:
+            yield own
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            yield open_library(folder)
+        return
+    for above in loop.absolute().parents:
+        if (above / DEFAULT_NAME).is_dir():
+            yield open_library(above / DEFAULT_NAME)
+            return
+    raise LibraryError(
+        f"{loop}: no folder above it has been scanned; say where to search: --in FOLDER or --library FOLDER"
+    )
+
+
+def print_usage(report: Console, library: Library | None) -> None:
+    """Say what a run recalled and what it added."""
+    if library is None:
+        return
+    usage = library.usage
+    n_files = usage.n_unchanged + usage.n_recognised + usage.n_new
+    parts = [f"{usage.n_unchanged} of {n_files} files unchanged"]
+    if usage.n_new:
+        parts.append(f"{usage.n_new} new")
+    if usage.n_recognised:
+        moved = f", {usage.n_moved} of them moved" if usage.n_moved else ""
+        parts.append(f"{usage.n_recognised} read and recognised{moved}")
+    if usage.n_gone:
+        parts.append(f"{usage.n_gone} gone")
+    report.print(f"library {library.location}: {', '.join(parts)}", markup=False)
+    if usage.problem is not None:
+        report.print(f"Note: {usage.problem}.", markup=False)
