@@ -9,6 +9,7 @@ import soundfile as sf
 
 from loopsphere.benchmarking import ROSTER, BenchmarkRequest, run_benchmark
 from loopsphere.benchmarking.bars import Bar, false_alarm_bars
+from loopsphere.benchmarking.cache import cached_planted
 from loopsphere.benchmarking.gather import gather, pooled_normals
 from loopsphere.benchmarking.report import results_markdown
 from loopsphere.benchmarking.roster import make_roster
@@ -325,3 +326,32 @@ def test_normals_of_the_synthesised_collections_are_pooled(embeddings, tmp_path)
         "embedding": 88,
         "bass and guitar and drums": 264,
     }
+
+
+def test_a_cached_collection_is_the_one_that_was_made_and_a_damaged_file_is_made_again(tmp_path):
+    rng = np.random.default_rng(0)
+    keys = [("noise", "small"), ("noise", "large")]
+    made = PlantedSet(
+        embedding=rng.normal(size=(6, 4)),
+        groups=None,
+        sources={key: rng.permutation(6)[:3] for key in keys},
+        versions={key: rng.normal(size=(3, 4)) for key in keys},
+    )
+    calls = []
+
+    def cached(seed):
+        return cached_planted(tmp_path / "cache", {"seed": seed}, lambda: calls.append(seed) or made)
+
+    assert cached(0) is made
+    (kept,) = (tmp_path / "cache").iterdir()
+    for _ in range(2):
+        found = cached(0)
+        assert np.array_equal(found.embedding, made.embedding)
+        assert list(found.versions) == keys
+        assert all(np.array_equal(found.versions[key], made.versions[key]) for key in keys)
+        assert all(np.array_equal(found.sources[key], made.sources[key]) for key in keys)
+    assert calls == [0]
+    cached(1)
+    kept.write_bytes(kept.read_bytes()[:100])
+    assert cached(0) is made
+    assert calls == [0, 1, 0]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from loopsphere.benchmarking import sources
+from loopsphere.benchmarking.cache import cached_planted
 from loopsphere.embedding import DEFAULT_ENCODER, Progress, cached_encoder, embed
+from loopsphere.encoders import Encoder
 from loopsphere.errors import NothingUsableError
 from loopsphere.evaluate.planted import PlantedSet, planted_faults
 from loopsphere.evaluate.protocols import Task, labelled_loops, one_normal_folder, one_odd_folder
@@ -44,6 +47,8 @@ class BenchmarkRequest:
         Splits, and detectors, drawn anew.
     n_loops, n_versions : int
         Normal loops of each synthesised collection; broken versions of each fault and magnitude.
+    cache : path or None
+        Folder that keeps the embeddings of synthesised collections for the next run.
     """
 
     dirs: Sequence[PathLike] = ()
@@ -57,6 +62,7 @@ class BenchmarkRequest:
     n_seeds: int = 5
     n_loops: int = 100
     n_versions: int = 30
+    cache: PathLike | None = None
 
     @property
     def plants_faults(self) -> bool:
@@ -158,17 +164,19 @@ def _planted_questions(
         skipped += unusable
     else:
         for family in sources.FAMILIES:
-            collections[family] = sources.synthesise_planted(
-                family,
-                encoder,
-                n_loops=request.n_loops,
-                n_versions=request.n_versions,
-                seed=0,
-                progress=progress,
-            )
+            collections[family] = _synthesised(request, family, encoder, progress)
     for name, planted in collections.items():
         embedding, tasks = planted_faults(planted, seeds=range(request.n_seeds))
         yield Question(name, embedding, tasks, planted.embedding)
+
+
+def _synthesised(request: BenchmarkRequest, family: str, encoder: Encoder, progress: Progress) -> PlantedSet:
+    settings = {"n_loops": request.n_loops, "n_versions": request.n_versions, "seed": 0}
+    make = partial(sources.synthesise_planted, family, encoder, **settings, progress=progress)
+    if request.cache is None:
+        return make()
+    recipe = {"family": family, "encoder": encoder.hash, **settings}
+    return cached_planted(Path(request.cache), recipe, make)
 
 
 def pooled_normals(questions: Sequence[Question]) -> dict[str, Embedding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -19,8 +19,8 @@ from loopsphere.encoders import Encoder
 from loopsphere.errors import AudioError, NothingUsableError
 from loopsphere.evaluate.planted import PlantedSet
 from loopsphere.evaluate.splits import Embedding
-from loopsphere.synth import MAGNITUDES, LoopSpec, faults_for, plant, render
-from loopsphere.synth.collection import DEMO_PACKS
+from loopsphere.synth import MAGNITUDES, faults_for, plant, render
+from loopsphere.synth.collection import DEMO_PACKS, vary
 from loopsphere.types import EmbedResult, Float32Array, SkippedFile
 
 Key = tuple[str, str]
@@ -172,7 +172,7 @@ def synthesise_planted(
     PlantedSet
     """
     packs = [pack for pack in DEMO_PACKS if pack.name.startswith(f"{family}/")]
-    specs = [_vary(packs[i % len(packs)].spec, seed * 1_000_003 + i) for i in range(n_loops)]
+    specs = [vary(packs[i % len(packs)].spec, seed=seed * 1_000_003 + i) for i in range(n_loops)]
     plan = _plan(faults_for(specs[0]), n_loops, n_versions, seed)
 
     def waveforms() -> Iterator[tuple[Key | None, int, Float32Array]]:
@@ -248,18 +248,6 @@ def plant_in_folder(
 def _is_embedding(array: npt.NDArray[np.generic], n_loops: int) -> bool:
     is_float = np.issubdtype(array.dtype, np.floating)
     return is_float and array.ndim == 2 and len(array) == n_loops and bool(np.isfinite(array).all())
-
-
-def _vary(spec: LoopSpec, seed: int) -> LoopSpec:
-    """Return another loop of the same pack: other notes, density and touch."""
-    rng = np.random.default_rng([seed, 21])
-    return replace(
-        spec,
-        seed=seed,
-        bars=int(rng.choice([1, 2, 2, 2])),
-        density=float(rng.uniform(0.35, 0.65)),
-        humanise_s=float(rng.uniform(0.002, 0.007)),
-    )
 
 
 def _plan(faults: Iterable[str], n_loops: int, n_versions: int, seed: int) -> list[list[Key]]:

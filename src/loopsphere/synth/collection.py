@@ -161,7 +161,7 @@ def render_collection(
         # Neighbours belong to different packs, so any n_loops fills all the packs evenly.
         pack = DEMO_PACKS[position % len(DEMO_PACKS)]
         path = f"{pack.name}/{pack.name.split('/')[1]}_{position // len(DEMO_PACKS) + 1:03d}.wav"
-        spec = _vary(pack.spec, seed=seed * 1_000_003 + position, sample_rate=sample_rate)
+        spec = vary(replace(pack.spec, sample_rate=sample_rate), seed=seed * 1_000_003 + position)
         waveform, file_rate, label = _make_loop(spec, path, pack.name, fault_of.get(position))
         _write_wav(folder / path, waveform, file_rate)
         labels.append(label)
@@ -187,8 +187,8 @@ def _choose_odd(n_loops: int, n_odd: int, seed: int) -> dict[int, tuple[str, str
     return {turns[i][1]: DEMO_FAULTS[k % len(DEMO_FAULTS)] for k, i in enumerate(order[:n_odd])}
 
 
-def _vary(spec: LoopSpec, *, seed: int, sample_rate: int) -> LoopSpec:
-    """Return another loop of the same pack."""
+def vary(spec: LoopSpec, *, seed: int) -> LoopSpec:
+    """Return another loop of the same pack: other notes, density and touch."""
     rng = np.random.default_rng([seed, 12])
     return replace(
         spec,
@@ -196,7 +196,6 @@ def _vary(spec: LoopSpec, *, seed: int, sample_rate: int) -> LoopSpec:
         bars=int(rng.choice([1, 2, 2, 2])),
         density=float(rng.uniform(0.35, 0.65)),
         humanise_s=float(rng.uniform(0.002, 0.007)),
-        sample_rate=sample_rate,
     )
 
 

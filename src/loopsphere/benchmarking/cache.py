@@ -1,0 +1,72 @@
+"""Planted collections kept on disk: rendering and embedding them takes most of the time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from loopsphere.evaluate.planted import PlantedSet
+from loopsphere.files import whole_file
+from loopsphere.model import library_versions
+from loopsphere.synth import FAULTS
+
+
+def cached_planted(folder: Path, recipe: Mapping[str, object], make: Callable[[], PlantedSet]) -> PlantedSet:
+    """Return the planted set that a recipe stands for, from the folder if it is there.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it does not exist.
+    recipe : mapping
+        All that decides the embeddings, fit for JSON; the faults' strengths and the libraries' versions are
+        added. Empty the folder after changing how loops are rendered.
+    make : callable
+        Renders and embeds; called where the folder does not hold the set. Its loops must stand alone.
+
+    Returns
+    -------
+    PlantedSet
+    """
+    faults = {name: kind.levels for name, kind in FAULTS.items()}
+    recipe = {**recipe, "faults": faults, "versions": library_versions()}
+    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+    path = folder / f"planted-{digest[:16]}.npz"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return _unpacked({name: file[name] for name in file.files})
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, KeyError, BadZipFile):
+        path.unlink()  # a damaged file is made again
+    planted = make()
+    with whole_file(path) as file:
+        np.savez(file, **_packed(planted))  # type: ignore[arg-type]
+    return planted
+
+
+def _packed(planted: PlantedSet) -> dict[str, np.ndarray]:
+    assert planted.groups is None
+    packed: dict[str, np.ndarray] = {
+        "embedding": planted.embedding,
+        "faults": np.array([fault for fault, _ in planted.versions]),
+        "magnitudes": np.array([magnitude for _, magnitude in planted.versions]),
+    }
+    for i, (key, version) in enumerate(planted.versions.items()):
+        packed[f"versions_{i}"], packed[f"sources_{i}"] = version, planted.sources[key]
+    return packed
+
+
+def _unpacked(arrays: Mapping[str, np.ndarray]) -> PlantedSet:
+    keys = [(str(a), str(b)) for a, b in zip(arrays["faults"], arrays["magnitudes"], strict=True)]
+    return PlantedSet(
+        embedding=arrays["embedding"],
+        groups=None,
+        sources={key: arrays[f"sources_{i}"] for i, key in enumerate(keys)},
+        versions={key: arrays[f"versions_{i}"] for i, key in enumerate(keys)},
+    )
