@@ -74,7 +74,7 @@ def fit(
     UnknownNameError
         There is no such detector.
     """
-    _check(detector, alpha)
+    check_arguments(detector, alpha)
     embedded = embed(sources, encoder=encoder, device=device, library=library, progress=progress, stdin=stdin)
     return fit_embeddings(
         embedded,
@@ -154,7 +154,7 @@ def score(
     """
     learnt = model if isinstance(model, Model) else load_model(model)
     rate = learnt.alpha if alpha is None else alpha
-    _check(learnt.detector_name, rate)
+    check_arguments(learnt.detector_name, rate)
     loaded = cached_encoder(encoder or learnt.encoder, device)
     if loaded.hash != learnt.encoder_hash:
         raise ModelFileError(
@@ -217,7 +217,7 @@ def scan(
     NothingUsableError, CalibrationError, UnknownNameError
         As for `fit`.
     """
-    _check(detector, alpha)
+    check_arguments(detector, alpha)
     embedded = embed(sources, encoder=encoder, device=device, library=library, progress=progress, stdin=stdin)
     return scan_embeddings(
         embedded,
@@ -357,8 +357,16 @@ class _Learner:
         return (f"in {len(self._warnings)} of {self._n_done} fits, {self._warnings[0]}",)
 
 
-def _check(detector: str, alpha: float) -> None:
-    """Refuse wrong arguments before hours of work, not after."""
+def check_arguments(detector: str, alpha: float) -> None:
+    """Refuse wrong arguments before hours of work, not after.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such detector.
+    CalibrationError
+        `alpha` is not in (0, 1).
+    """
     detector_spec(detector)
     if not 0.0 < alpha < 1.0:
         raise CalibrationError(f"alpha is a false-alarm rate between 0 and 1, not {alpha}")
