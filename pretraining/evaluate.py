@@ -282,7 +282,7 @@ def main() -> None:
     parser.add_argument("--pool-eval", type=Path, default=Path("pretraining/pool-eval"))
     parser.add_argument("--out", type=Path, default=Path("pretraining/runs/main"))
     parser.add_argument("--cache", type=Path, default=Path("pretraining/runs/evaluation-cache"))
-    parser.add_argument("--n-rendered", type=int, default=1500, help="loops of the pool to take")
+    parser.add_argument("--n-rendered", type=int, default=1024, help="loops of the pool to take")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
