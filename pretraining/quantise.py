@@ -1,4 +1,4 @@
-"""Log-mels as bytes: a pool of 24,000 loops then fits in memory."""
+"""Log-mels as bytes: a pool of thousands of loops then fits in memory."""
 
 from __future__ import annotations
 

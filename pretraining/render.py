@@ -1,6 +1,6 @@
 """Render the training pool: shards of log-mels of loops with their labels, each drawn from (seed, shard).
 
-Run `python -m pretraining.render --out pretraining/pool --n 24000 --seed 0 --workers 2`. Finished shards
+Run `python -m pretraining.render --out pretraining/pool --n 12288 --seed 0 --workers 2`. Finished shards
 are kept, so the same command resumes.
 """
 
