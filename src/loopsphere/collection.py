@@ -150,12 +150,18 @@ def find_duplicates(
         for paths in paths_of.values()
         for other in paths[1:]
     ]
+    order = {path: index for index, path in enumerate(embedded.paths)}
     for kind in ("same audio", "near-duplicate", "time-shifted", "transposed"):
-        pairs += [
-            _described(paths_of[first][0], paths_of[second][0], verdict)
-            for (first, second), verdict in sorted(found, key=lambda item: -item[1].coherence)
-            if verdict.kind == kind
-        ]
+        of_kind = [item for item in found if item[1].kind == kind]
+        for (one, other), verdict in sorted(of_kind, key=lambda item: -item[1].coherence):
+            first, second = paths_of[one][0], paths_of[other][0]
+            # As they were found: the one that comes later is described by the one before.
+            is_turned = order[first] > order[second]
+            pairs.append(
+                _described(second, first, verdict.turned())
+                if is_turned
+                else _described(first, second, verdict)
+            )
     members: dict[int, list[str]] = {}
     for path, group in zip(embedded.paths, _grouped(embedded, found), strict=True):
         members.setdefault(int(group), []).append(path)
@@ -260,6 +266,7 @@ def _reason(first: str, second: str, verdict: Verdict) -> str:
         details.append(f"{formats[1]} instead of {formats[0]}")
     if abs(verdict.gain_db) >= _HEARD_GAIN_DB:
         details.append(f"{abs(verdict.gain_db):.1f} dB {'louder' if verdict.gain_db > 0 else 'quieter'}")
+    when = "later" if verdict.shift_s > 0 else "earlier"
     if verdict.kind in ("same audio", "near-duplicate") and abs(verdict.shift_s) >= _SEEN_DELAY_S:
         details.append(
             f"{1000 * abs(verdict.shift_s):.0f} ms {'later' if verdict.shift_s > 0 else 'earlier'}"
@@ -272,7 +279,7 @@ def _reason(first: str, second: str, verdict: Verdict) -> str:
         case "near-duplicate":
             said = f"nearly the same audio ({100 * verdict.coherence:.0f} % of it)"
         case "time-shifted":
-            return f"the same loop, started {verdict.shift_s:.2f} s elsewhere"
+            return f"the same loop, {abs(verdict.shift_s):.2f} s {when} around its length"
         case _:
             n_steps = abs(verdict.semitones)
             plural = "s" if n_steps > 1 else ""

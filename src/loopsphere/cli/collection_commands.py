@@ -26,7 +26,7 @@ def duplicates(
     device: options.Device = "auto",
     library: options.Library = None,
     no_library: options.NoLibrary = False,
-    top: Annotated[int, typer.Option(min=0, help="How many pairs to print.")] = 50,
+    top: Annotated[int, typer.Option(min=0, help="How many lines to print.")] = 50,
     json: options.Json = None,
 ) -> None:
     """List copies of one loop in any format and at any gain, near-duplicates, and loops moved."""

@@ -85,11 +85,25 @@ def print_result(console: Console, result: ScoreResult, n_rows: int) -> None:
 
 
 def print_duplicates(console: Console, result: DuplicateResult, n_rows: int) -> None:
-    """Print pairs of copies and relatives with the reason, and the count."""
-    for pair in result.pairs[:n_rows]:
-        console.print(Text(f"{pair.first}\n  {pair.second}: {pair.reason}"))
-    if len(result.pairs) > n_rows:
-        console.print(f"and {len(result.pairs) - n_rows} more pairs (see --json)")
+    """Print each group of copies below its first loop, then the other pairs, with reasons; and the count."""
+    reason_of = {(pair.first, pair.second): pair.reason for pair in result.pairs}
+    lines: list[str] = []
+    for first, *others in result.groups:
+        lines.append(first)
+        for position, other in enumerate(others):
+            # Not every copy need be like the first; an earlier one has led to it.
+            earlier = [first, *others[:position]]
+            nearest = next((path for path in earlier if (path, other) in reason_of), None)
+            reason = reason_of[nearest, other] if nearest is not None else "the same audio"
+            of = f", as {nearest}" if nearest not in (None, first) else ""
+            lines.append(f"  {other}: {reason}{of}")
+    for pair in result.pairs:
+        if pair.kind not in ("exact", "same audio"):
+            lines += [pair.first, f"  {pair.second}: {pair.reason}"]
+    for line in lines[:n_rows]:
+        console.print(Text(line))
+    if len(lines) > n_rows:
+        console.print(f"and {len(lines) - n_rows} more lines (see --json)")
     n_kinds = Counter(pair.kind for pair in result.pairs)
     moved = n_kinds["time-shifted"] + n_kinds["transposed"]
     console.print(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -52,6 +52,10 @@ class Verdict:
     gain_db: float = 0.0
     shift_s: float = 0.0
     semitones: int = 0
+
+    def turned(self) -> Verdict:
+        """Return the same verdict with the second loop first."""
+        return replace(self, gain_db=-self.gain_db, shift_s=-self.shift_s, semitones=-self.semitones)
 
 
 Question = Literal["copies", "related"]

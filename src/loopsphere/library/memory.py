@@ -82,10 +82,11 @@ class Memory:
         self._unwritten_hashes.append(audio_hash)
 
     def keep_unchanged(self, record: FileRecord) -> None:
-        """Count a file that was recalled; one that was missing is there again."""
+        """Count a file that was recalled, its path as the user wrote it; a missing one is there again."""
         self.usage = replace(self.usage, n_unchanged=self.usage.n_unchanged + 1)
-        if record.missing_since is not None:
-            self._unwritten_files.append(replace(record, missing_since=None))
+        if self._library is not None and record.missing_since is not None:
+            stored = self._library.stored_path(record.path)
+            self._unwritten_files.append(replace(record, path=stored, missing_since=None))
 
     def keep(self, record: FileRecord, *, is_new: bool) -> None:
         """Count and remember a file that was read, whose audio has been added or was known.
