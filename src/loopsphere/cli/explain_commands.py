@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -66,8 +65,7 @@ def story(found: LoopExplanation) -> list[str]:
     ]
     reasons = found.explanation.reasons
     others = [fault for fault in found.explanation.faults if fault not in reasons]
-    for reason in [*reasons, *others]:
-        lines.append(f"  {reason.kind}: {reason.text}")
+    lines += [f"  {reason.kind}: {reason.text}" for reason in [*reasons, *others]]
     if not reasons:
         lines.append("  no single attribute lies outside of what is usual")
     if found.explanation.neighbours:

@@ -12,7 +12,7 @@ _HOP_S = 0.001
 _SILENT_DB = -60.0
 _EDGE_DB = -50.0
 # A drop-out falls from here to silence within so many hops; a note that is let go takes longer.
-_ABRUPT_FROM_DB = -36.0
+_ABRUPT_FROM_DB = -28.0
 _ABRUPT_HOPS = 3
 _MIN_DROPOUT_S = 0.004
 _SEAM_CONTEXT_S = 0.1
@@ -91,8 +91,8 @@ def seam_db(waveform: Float32Array, sample_rate: int) -> float | None:
     Returns
     -------
     jump : float or None
-        By how many dB the bend of the waveform at the seam exceeds those around it and the sharpest thousandth
-        of the loop's own; 0 or less is none. None for loops too short to tell.
+        By how many dB the bend of the waveform at the seam exceeds those around it and the sharpest
+        thousandth of the loop's own; 0 or less is none. None for loops too short to tell.
     """
     n_context = int(_SEAM_CONTEXT_S * sample_rate)
     if len(waveform) < 4 * n_context:

@@ -14,7 +14,7 @@ _N_LEVELS = 32767
 # A flat top: so many samples in a row within one and a half steps of 16 bits of the extreme.
 _FLAT_TOP = 1.5 / 32768
 _MIN_FLAT_SAMPLES = 3
-# The wave runs into a flat top at more than this many times the tolerance a sample; a sine's top it strolls over.
+# A wave runs into its flat top by more than so many tolerances a sample; over a sine's top it strolls.
 _MIN_ENTRY = 4.0
 _SILENT_POWER = 1e-12
 

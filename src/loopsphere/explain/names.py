@@ -20,7 +20,7 @@ _MODE = r"(?:[ _-]?(?P<mode>minor|major|min|maj)|(?P<m>m))"
 # with a mode, 'A minor', 'F#min', 'Bbmaj', 'Am'; without, only where the field is the note alone
 _KEY_FIELD = re.compile(rf"^(?P<letter>[A-G])(?P<accidental>[#♯b♭s]?){_MODE}?$")
 _KEY_WORDS = re.compile(
-    rf"(?:^|[ _\-([]){''}(?P<letter>[A-G])(?P<accidental>[#♯b♭]?)[ _-]?(?P<mode>minor|major|min|maj)(?![a-z])",
+    r"(?:^|[ _\-([])(?P<letter>[A-G])(?P<accidental>[#♯b♭]?)[ _-]?(?P<mode>minor|major|min|maj)(?![a-z])",
     re.I,
 )
 _CAMELOT = re.compile(r"^(1[0-2]|[1-9])([AB])$", re.I)
@@ -100,8 +100,8 @@ def key_in_name(stem: str) -> Key | None:
     Returns
     -------
     key : Key or None
-        'Am', 'F#_minor' and 'Bbmaj' name a key; a lone 'C' between separators does too, but not 'A', 'take A',
-        nor a letter in the first place, which are words and takes more often.
+        'Am', 'F#_minor' and 'Bbmaj' name a key, and so does a lone 'C' or 'Eb' at the end; 'A' and a letter
+        in the first place do not, which are words and takes more often.
     """
     if match := _KEY_WORDS.search(stem):
         return _key(match["letter"].upper(), match["accidental"].lower(), match["mode"].lower())

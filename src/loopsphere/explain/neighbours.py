@@ -33,7 +33,7 @@ def nearest(
     embedding : float32 ndarray of shape (n_loops, embedding_dim)
         Of the normal loops. Gone through in chunks, so that memory does not grow with their number.
     groups : int64 ndarray of shape (n_loops,)
-        Duplicates share a number: none is a neighbour of another, and of each group only the nearest one is named.
+        Duplicates share a number: none is a neighbour of another, and of each group the nearest is named.
     n_neighbours : int, default=5
 
     Returns

@@ -12,9 +12,9 @@ from loopsphere.types import Float32Array
 
 MAX_MODES = 8
 N_TYPICAL = 5
-_SAMPLE = 2000
-# Silhouettes below this are 'no substantial structure' in Kaufman and Rousseeuw's own words, at 0.25; loops of
-# one pack already overlap more than their points on a plane, so half of that is asked for.
+_SAMPLE = 1000
+# Kaufman and Rousseeuw see no substantial structure below 0.25; in hundreds of dimensions silhouettes are
+# lower, and half of that already tells packs apart.
 _LEAST_SILHOUETTE = 0.12
 
 
@@ -88,10 +88,9 @@ def modes(embedding: Float32Array, *, max_modes: int = MAX_MODES, seed: int = 0)
     unit = unit_rows(embedding)
     sampled = unit[_sample(len(unit), seed)]
     best_score, best = _LEAST_SILHOUETTE, None
-    for n_modes in range(2, min(max_modes, len(sampled) - 1) + 1):
+    n_different = len(np.unique(sampled, axis=0))
+    for n_modes in range(2, min(max_modes, n_different - 1) + 1):
         clusters = KMeans(n_modes, n_init=4, random_state=seed).fit(sampled)
-        if len(np.unique(clusters.labels_)) < n_modes:
-            continue  # fewer different loops than clusters
         score = float(silhouette_score(sampled, clusters.labels_))
         if score > best_score:
             best_score, best = score, clusters

@@ -140,8 +140,8 @@ def _judged(record: Mapping[str, Value], reference: Reference) -> list[Reason]:
 def _z(spec: AttributeSpec, value: float, reference: Reference) -> float | None:
     """Return how many standard deviations a value lies from the normal median; None where that says nothing.
 
-    The deviation is taken from the far quantile of the same side, so that skewed attributes and collections of
-    several packs are judged by how far out their own loops go, and is never less than what is noticeable.
+    The deviation is taken from the far quantile of the same side, so that skewed attributes and collections
+    of several packs are judged by how far out their own loops go; it is never less than is noticeable.
     """
     usual = reference.usual(spec.name)
     if spec.kind == "fault":

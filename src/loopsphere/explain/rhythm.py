@@ -23,7 +23,7 @@ _SLOWEST_BPM, _FASTEST_BPM = 50.0, 220.0
 _USUAL_BPM, _USUAL_OCTAVES = 112.0, 0.75
 _MIN_ONSETS = 4
 _GRID_PULL = 2.5
-# Beat counts that are not whole: how finely they are tried, how far from whole, and how much they are believed.
+# Beat counts that are not whole: how finely they are tried, how far from whole, how much they are believed.
 _COUNT_STEP = 0.004
 _MIN_MISFIT_BEATS = 0.08
 _BROKEN_WEIGHT = 0.55
@@ -110,10 +110,10 @@ def onset_density(curve: OnsetCurve) -> float:
 def tempo(curve: OnsetCurve) -> Tempo | None:
     """Estimate the tempo of a loop.
 
-    A loop should hold a whole number of beats, so the first candidates are few. Each is judged by how well the
-    onset curve repeats after a beat, its halves and multiples; by how well the onsets lie on its sixteenths; by
-    how usual the tempo and the count of beats are. A tempo that does not divide the loop is believed only where
-    it is clearly better: then the loop was cut.
+    A loop should hold a whole number of beats, so the first candidates are few. Each is judged by how well
+    the onset curve repeats after a beat, its halves and multiples; by how well the onsets lie on its
+    sixteenths; by how usual the tempo and the count of beats are. A tempo that does not divide the loop is
+    believed only where it is clearly better: then the loop was cut.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def _autocorrelation(strength: FloatArray) -> FloatArray:
 
 
 def _pulse(repeats: FloatArray, counts: FloatArray) -> FloatArray:
-    """Return how well the curve repeats after a quarter, half, one, two and four beats, for each beat count."""
+    """Return for each beat count how well the curve repeats after a quarter to four beats."""
     n_frames = len(repeats)
     total, weight_sum = np.zeros(len(counts)), np.zeros(len(counts))
     for multiple, weight in ((0.25, 0.6), (0.5, 0.8), (1.0, 1.0), (2.0, 0.8), (4.0, 0.6)):
@@ -203,7 +203,7 @@ def swing(curve: OnsetCurve, bpm: float) -> float | None:
     swing : float or None
         As a share of a sixteenth: 0 is straight, 1/3 a triplet. None where hardly anything starts there.
     """
-    places, weights = _places(curve, bpm, steps_per_beat=2)
+    places, weights = _places(curve, bpm)
     # Places in an eighth: 0 to 2 sixteenths; what starts near 1 is the off-beat.
     is_off = (places > 0.7) & (places < 1.55)
     if weights[is_off].sum() < 0.08 * weights.sum() or is_off.sum() < 3:
@@ -227,24 +227,29 @@ def timing_ms(curve: OnsetCurve, bpm: float) -> float | None:
     if len(curve.onsets) < _MIN_ONSETS:
         return None
     late = swing(curve, bpm) or 0.0
-    places, weights = _places(curve, bpm, steps_per_beat=2)
+    places, weights = _places(curve, bpm)
     to_even = np.minimum(places, 2.0 - places)
     to_odd = np.abs(places - 1.0 - late)
     sixteenth_ms = 15_000.0 / bpm
     return float(np.average(np.minimum(to_even, to_odd), weights=weights) * sixteenth_ms)
 
 
-def _places(curve: OnsetCurve, bpm: float, steps_per_beat: int) -> tuple[FloatArray, FloatArray]:
+def _places(curve: OnsetCurve, bpm: float) -> tuple[FloatArray, FloatArray]:
     """Return where in a pair of sixteenths each onset lies (0 to 2), and its strength.
 
-    The grid is laid where the onsets agree best, since recordings rarely start on the beat to the millisecond.
+    The grid is laid where the onsets agree best: recordings rarely start on the beat to the millisecond.
     """
-    pair_frames = 60.0 / bpm / steps_per_beat / curve.hop_s
+    pair_frames = 30.0 / bpm / curve.hop_s
     weights = curve.strength[curve.onsets]
     phases = 2j * np.pi * curve.onsets / (pair_frames / 2)
     mean = np.sum(weights * np.exp(phases)) / weights.sum()
-    shift = float(np.angle(mean)) / (2 * np.pi)  # in sixteenths; the pair's first stays the first
-    return np.asarray((curve.onsets / (pair_frames / 2) - shift) % 2.0), weights
+    places = curve.onsets / (pair_frames / 2) - float(np.angle(mean)) / (2 * np.pi)
+    # Late off-beats pull that mean along: lay the grid anew where the beats themselves agree.
+    from_beat = (places + 1.0) % 2.0 - 1.0
+    is_beat = np.abs(from_beat) < 0.5
+    if is_beat.any():
+        places = places - _weighted_median(from_beat[is_beat], weights[is_beat])
+    return np.asarray(places % 2.0), weights
 
 
 def _weighted_median(values: FloatArray, weights: FloatArray) -> float:

@@ -35,7 +35,7 @@ class Timbre:
     low_end_share : float
         Share of the power below 150 Hz.
     flatness : float
-        Geometric over arithmetic mean of the power from 0.2 to 10 kHz: 0 for tones, about 0.56 for white noise.
+        Geometric over arithmetic mean of the power from 0.2 to 10 kHz: 0 for tones, 0.56 for white noise.
     cutoff_hz : float or None
         Where the spectrum falls off a cliff, as lossy codecs and resampling leave it; None without one.
     """

@@ -33,7 +33,7 @@ _LOWEST_TUNED_MIDI = 45
 _BASS_WEIGHT, _HEAD_WEIGHT, _HEAD_SHARE = 0.5, 0.5, 0.12
 _A4_MIDI, _A4_HZ = 69, 440.0
 
-# Probe-tone ratings: Krumhansl and Kessler 1982, as in Krumhansl 1990, 'Cognitive Foundations of Musical Pitch'.
+# Probe-tone ratings of Krumhansl and Kessler 1982, as in Krumhansl 1990, 'Cognitive Foundations of Pitch'.
 _MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 _MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 
@@ -117,7 +117,7 @@ def tonality(waveform: Float32Array) -> Tonality | None:
 def _chroma(
     frames: npt.NDArray[np.int64], classes: npt.NDArray[np.int64], strength: FloatArray
 ) -> FloatArray:
-    """Weigh the pitch classes; the bass counts once more, and again where the loop begins: there the tonic is."""
+    """Weigh the pitch classes; the bass counts once more, and again at the head, where the tonic often is."""
     loud_frames, first = np.unique(frames, return_index=True)  # np.nonzero goes from low to high
     bass, level = classes[first], np.bincount(frames, strength)[loud_frames]
     is_head = loud_frames <= loud_frames[0] + _HEAD_SHARE * (loud_frames[-1] - loud_frames[0])
@@ -132,7 +132,7 @@ def _chroma(
 
 @dataclass(frozen=True)
 class _Peaks:
-    """Spectral peaks of all frames: their frame, frequency and magnitude; the share of the magnitude in them."""
+    """Spectral peaks: their frames, frequencies and magnitudes; the share of all magnitude in them."""
 
     frames: npt.NDArray[np.int64]
     frequencies_hz: FloatArray

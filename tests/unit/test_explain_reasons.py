@@ -1,0 +1,150 @@
+"""Reasons from records that are made up: what stands out is named, as surely as the numbers allow."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from loopsphere.explain import Reference, faults, top_reasons
+
+NORMAL = {
+    "tempo_bpm": (92.0, 4.0),
+    "brightness_hz": (700.0, 150.0),
+    "loudness_lufs": (-16.0, 1.5),
+    "onset_density": (3.5, 0.5),
+    "crest_db": (12.0, 1.5),
+    "clipped_share": (0.0, 0.0),
+    "dropout_s": (0.0, 0.0),
+    "gap_s": (0.0, 0.0),
+    "seam_db": (-20.0, 5.0),
+    "resolution_bits": (16.0, 0.0),
+    "hum_db": (-80.0, 0.0),
+    "dc_offset": (0.0, 0.0),
+}
+
+
+def record(rng: np.random.Generator, **planted):
+    drawn = {name: float(rng.normal(middle, spread)) for name, (middle, spread) in NORMAL.items()}
+    return {**drawn, "key": "E minor", "key_confidence": 0.8, **planted}
+
+
+def reference(n_loops: int, **planted) -> Reference:
+    rng = np.random.default_rng(0)
+    return Reference.of([record(rng, **planted) for _ in range(n_loops)])
+
+
+def named(n_loops: int = 200, **planted):
+    return top_reasons(record(np.random.default_rng(99), **planted), reference(n_loops))
+
+
+@pytest.mark.parametrize(
+    ("planted", "word"),
+    [
+        ({"tempo_bpm": 174.0}, "174 BPM where most are"),
+        ({"brightness_hz": 2900.0}, "brighter than any of the 200 normal loops (brightness 2.9 kHz, usually"),
+        ({"brightness_hz": 150.0}, "duller"),
+        ({"loudness_lufs": -5.0}, "louder"),
+        ({"loudness_lufs": -30.0}, "quieter"),
+        ({"onset_density": 12.0}, "busier"),
+        ({"clipped_share": 0.012}, "clipped for 1.2 % of its length"),
+        ({"gap_s": 1.3}, "silent for 1.30 s in between"),
+        ({"seam_db": 30.0}, "clicks where it repeats"),
+        ({"resolution_bits": 6.0}, "only 6 bits of resolution"),
+        ({"hum_db": -10.0}, "hums like the mains"),
+        ({"key": "C major"}, "in C major where 100 % of your loops are in E minor"),
+    ],
+)
+def test_the_planted_attribute_comes_first(planted, word):
+    reasons = named(**planted)
+    assert word in reasons[0].text
+    assert reasons[0].attribute in planted
+
+
+def test_an_ordinary_loop_has_no_fault_and_no_strong_reason():
+    rng = np.random.default_rng(5)
+    loops = [record(rng) for _ in range(40)]
+    normal = reference(200)
+    assert not any(faults(loop, normal) for loop in loops)
+    assert max(reason.strength for loop in loops for reason in top_reasons(loop, normal)) < 4.0
+
+
+def test_further_out_is_stronger():
+    strengths = [named(brightness_hz=hz)[0].strength for hz in (1500.0, 3000.0, 6000.0, 12000.0)]
+    assert strengths == sorted(strengths)
+    assert len(set(strengths)) == 4
+
+
+def test_faults_that_nobody_hears_are_not_named():
+    inaudible = {"clipped_share": 0.0005, "dc_offset": 0.004, "seam_db": 3.0, "hum_db": -55.0, "gap_s": 0.2}
+    assert faults(record(np.random.default_rng(1), **inaudible), reference(200)) == ()
+
+
+def test_a_fault_that_all_loops_share_is_not_what_sets_one_apart():
+    everywhere = reference(100, gap_s=1.0)
+    assert not [
+        r for r in top_reasons(record(np.random.default_rng(1), gap_s=1.0), everywhere) if r.kind == "fault"
+    ]
+
+
+def test_all_faults_are_listed_and_reasons_tell_of_different_sides():
+    broken = record(
+        np.random.default_rng(1), clipped_share=0.05, dropout_s=0.5, gap_s=0.6, hum_db=-5.0, dc_offset=0.2
+    )
+    found = faults(broken, reference(100))
+    assert {fault.attribute for fault in found} == {
+        "clipped_share",
+        "dropout_s",
+        "gap_s",
+        "hum_db",
+        "dc_offset",
+    }
+    reasons = top_reasons(broken, reference(100))
+    assert len(reasons) == 3
+    assert not {"dropout_s", "gap_s"} <= {reason.attribute for reason in reasons}
+
+
+@pytest.mark.parametrize("n_loops", [5, 8, 19])
+def test_few_loops_give_counts_and_no_per_cent(n_loops):
+    (reason, *_) = [r for r in named(n_loops, loudness_lufs=-2.0) if r.attribute == "loudness_lufs"]
+    assert f"any of the {n_loops} normal loops" in reason.text
+    assert "%" not in reason.text
+
+
+def test_never_brighter_than_100_per_cent():
+    for hz in (1000.0, 1100.0, 1200.0, 1400.0):
+        assert not any("100 %" in reason.text for reason in named(1000, brightness_hz=hz))
+
+
+def test_fewer_loops_make_less_certain():
+    def strength(n_loops):
+        loops = Reference.of([{"loudness_lufs": value} for value in np.linspace(-18.0, -14.0, n_loops)])
+        return top_reasons({"loudness_lufs": -11.0}, loops)[0].strength
+
+    assert strength(6) < strength(20) < strength(500)
+
+
+def test_without_others_only_faults_are_named():
+    reasons = top_reasons(
+        record(np.random.default_rng(1), clipped_share=0.1, loudness_lufs=0.0), Reference.of([])
+    )
+    assert [reason.attribute for reason in reasons] == ["clipped_share"]
+    assert reasons[0].usual is None
+
+
+def test_values_that_are_missing_are_passed_over():
+    loops = Reference.of([{"tempo_bpm": None, "brightness_hz": 500.0, "key": None} for _ in range(30)])
+    assert loops.usual("tempo_bpm") is None
+    assert (
+        top_reasons({"tempo_bpm": 120.0, "brightness_hz": None, "loudness_lufs": float("nan")}, loops) == ()
+    )
+
+
+def test_a_collection_in_many_keys_has_no_odd_key():
+    rng = np.random.default_rng(0)
+    keys = ["C major", "A minor", "E minor", "G major"]
+    mixed = Reference.of([record(rng, key=keys[k % 4]) for k in range(100)])
+    assert not [r for r in top_reasons(record(rng, key="F# minor"), mixed) if r.attribute == "key"]
+
+
+def test_an_unsure_key_is_no_reason():
+    assert not [reason for reason in named(key="C major", key_confidence=0.05) if reason.attribute == "key"]
