@@ -25,8 +25,8 @@ N_PACKS, LOOPS_A_PACK = 4, 25
 FAULTS_EACH = 8
 
 # What may be named for each fault, written down before anything was measured: the attribute that the fault
-# changes by its nature, not what it happens to change besides. Faults of identity (another instrument, genre or
-# content, reversed sound) have no attribute of their own and are not counted.
+# changes by its nature, not what it happens to change besides. Faults of identity (another instrument, genre
+# or content, reversed sound) have no attribute of their own and are not counted.
 ADMISSIBLE: dict[str, frozenset[str]] = {
     "wrong_register": frozenset({"pitch_low_midi", "pitch_high_midi", "brightness_hz", "low_end_share"}),
     "detuned": frozenset({"tuning_cents"}),
@@ -65,16 +65,16 @@ def pack_specs(family: str, rng: np.random.Generator) -> list[LoopSpec]:
             scale=str(rng.choice(scales)),
             swing=float(max(0.0, rng.uniform(-0.3, 0.3))),
         )
-        for _ in range(LOOPS_A_PACK):
-            specs.append(
-                replace(
-                    pack,
-                    seed=int(rng.integers(2**31)),
-                    bars=int(rng.choice([1, 2, 2, 2])),
-                    density=float(rng.uniform(0.35, 0.65)),
-                    humanise_s=float(rng.uniform(0.002, 0.007)),
-                )
+        specs += [
+            replace(
+                pack,
+                seed=int(rng.integers(2**31)),
+                bars=int(rng.choice([1, 2, 2, 2])),
+                density=float(rng.uniform(0.35, 0.65)),
+                humanise_s=float(rng.uniform(0.002, 0.007)),
             )
+            for _ in range(LOOPS_A_PACK)
+        ]
     return specs
 
 
@@ -150,8 +150,8 @@ def reasons_of_normal_loops(seeds: Iterable[int]) -> str:
                 n_faulty += any(reason.kind == "fault" for reason in reasons)
                 n_named += bool(reasons)
     return (
-        f"Of {n_loops} loops to which nothing was done, {100 * n_faulty / n_loops:.1f} % are said to have a fault "
-        f"and {100 * n_named / n_loops:.1f} % differ from the others in some attribute."
+        f"Of {n_loops} loops to which nothing was done, {100 * n_faulty / n_loops:.1f} % are said to have "
+        f"a fault and {100 * n_named / n_loops:.1f} % differ from the others in some attribute."
     )
 
 
@@ -167,7 +167,7 @@ def tempo_and_key(seeds: Iterable[int]) -> list[str]:
             hints = Hints() if how == "sound alone" else hints_from(file_stem(spec))
             judge(spec, with_hints(heard, hints).to_dict(), found)
     lines = [
-        "| from | loops | tempo within 4 % | or an octave off | pitched loops | key exact | key, MIREX-weighted |",
+        "| from | loops | tempo within 4 % | or 2, 3 times off | pitched loops | key exact | key by MIREX |",
         "|---|---|---|---|---|---|---|",
     ]
     for how, found in rows.items():
@@ -229,7 +229,10 @@ def milliseconds(n_loops: int = 40) -> str:
         for _ in range(n_loops):
             measure(loop)
         figures.append(1000 * (time.process_time() - before) / n_loops)
-    return f"Measuring a loop of 5 s takes {figures[0]:.0f} ms of processor time in mono, {figures[1]:.0f} ms in stereo."
+    return (
+        f"Measuring a loop of 5 s takes {figures[0]:.0f} ms of processor time in mono, "
+        f"{figures[1]:.0f} ms in stereo."
+    )
 
 
 def main() -> None:
@@ -245,14 +248,14 @@ def main() -> None:
         "Rendered loops, where the truth is known; written by "
         f"`python benchmarks/explanations.py --seed {arguments.seed} --n-seeds {arguments.n_seeds}`.",
         "## Is the planted cause named?",
-        f"Large faults in loops of {len(FAMILIES)} families, each against {N_PACKS * LOOPS_A_PACK} normal loops of "
-        f"{N_PACKS} packs of 88 to 128 BPM; {arguments.n_seeds} collections a family. A fault is explained if one "
-        "of the three reasons names an attribute that was listed for it beforehand.",
+        f"Large faults in loops of {len(FAMILIES)} families, each against {N_PACKS * LOOPS_A_PACK} normal "
+        f"loops of {N_PACKS} packs of 88 to 128 BPM; {arguments.n_seeds} collections a family. A fault is "
+        "explained if one of the three reasons names an attribute that was listed for it beforehand.",
         "\n".join(causes_table(planted_causes(seeds, "large"))),
         reasons_of_normal_loops(seeds),
         "## Tempo and key",
-        "Random loops of all instruments, 60 to 182 BPM, a sixth of them in 3/4 or 6/8. Whole-tone and octatonic "
-        "loops have no key; modes count as major or minor by their third.",
+        "Random loops of all instruments, 60 to 182 BPM, a sixth of them in 3/4 or 6/8. Whole-tone and "
+        "octatonic loops have no key; modes count as major or minor by their third.",
         "\n".join(tempo_and_key(range(arguments.seed * 1000, arguments.seed * 1000 + 300))),
         milliseconds(),
     ]
