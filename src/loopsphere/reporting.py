@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path, PurePath
 from urllib.parse import quote
 
@@ -13,15 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from loopsphere.audio import load_clip
-from loopsphere.collection import DuplicateResult
+from loopsphere.collection import DuplicateResult, find_duplicates
 from loopsphere.embedding import Progress, silent
 from loopsphere.encoders import Encoder
 from loopsphere.errors import AudioError, FeatureError
 from loopsphere.explain import ATTRIBUTES
-from loopsphere.explain.localise import Localisation, TokenMemory
+from loopsphere.explain.localise import Localisation, OddRange, TokenMemory
 from loopsphere.explain.neighbours import unit_rows
 from loopsphere.features.mel import log_mel
-from loopsphere.report import LoopColumns, LoopDetail, LoopGroup, ReportData
+from loopsphere.library import Library
+from loopsphere.model import library_versions
+from loopsphere.report import LoopColumns, LoopDetail, LoopGroup, ReportData, write_page
 from loopsphere.report.media import (
     OPUS_RATE,
     oddness_base64,
@@ -111,6 +114,59 @@ def locate(
         n_done += 1
         progress("looking where", n_done, n_all)
     return located
+
+
+def write_report(
+    folder: str | os.PathLike[str],
+    result: ScoreResult,
+    embedded: EmbedResult,
+    encoder: Encoder,
+    *,
+    located: Mapping[str, Located] | None = None,
+    library: Library | None = None,
+    seconds: float | None = None,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Path:
+    """Write a scan's page.
+
+    Parameters
+    ----------
+    folder : str or PathLike
+        Gets `index.html`; made if it does not exist.
+    result, embedded, encoder, located, seed, progress
+        As for `make_report`.
+    library : Library or None
+        Remembers how loops compare, so that duplicates need not be looked for again.
+    seconds : float or None
+        That the scan took.
+
+    Returns
+    -------
+    path : Path
+
+    Raises
+    ------
+    OSError
+        The folder cannot be written.
+    """
+    facts = [("Seed", str(seed)), ("Written", f"{datetime.now().astimezone():%d %B %Y, %H:%M}")]
+    if seconds is not None:
+        facts.append(("Took", f"{seconds:.0f} s"))
+    facts += [(name, version) for name, version in library_versions().items()]
+    duplicates = find_duplicates(embedded, related=False, library=library, progress=progress)
+    data = make_report(
+        result,
+        embedded,
+        encoder,
+        folder,
+        located=located,
+        duplicates=duplicates,
+        facts=facts,
+        seed=seed,
+        progress=progress,
+    )
+    return write_page(folder, data)
 
 
 def make_report(
@@ -211,6 +267,16 @@ def locate_odd(
     trusted = result.loops[max(len(cards), len(result.loops) // 5) :]
     normal = [loop.path for loop in trusted if not loop.is_odd]
     return locate(asked, normal, encoder, seed=seed, progress=progress)
+
+
+def ranges_of(result: ScoreResult, located: Mapping[str, Located]) -> dict[str, tuple[OddRange, ...]]:
+    """Return the odd stretches of each odd loop that was looked into."""
+    found = {}
+    for loop in result.loops:
+        where = located[loop.path].where if loop.path in located else None
+        if loop.is_odd and where is not None:
+            found[loop.path] = where.ranges
+    return found
 
 
 def card_numbers(result: ScoreResult) -> list[int]:

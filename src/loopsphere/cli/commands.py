@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from loopsphere.cli import collection_commands, explain_commands, options
+from loopsphere.cli import collection_commands, explain_commands, options, ways_out
 from loopsphere.cli.console import (
     EXIT_NOTHING_USABLE,
     console,
@@ -36,8 +37,19 @@ _ENCODER, _DETECTOR, _ALPHA = "bundled", "deep-svdd", 0.05
 def scan(
     sources: options.Sources,
     out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Write results.csv and results.json there.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write results.csv, results.json and report/index.html there, a page to hear.",
+        ),
     ] = None,
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Whether --out gets the page; without, it is faster.")
+    ] = True,
+    playlist: ways_out.Playlist = None,
+    labels: ways_out.Labels = None,
+    copy_to: ways_out.CopyTo = None,
+    link_to: ways_out.LinkTo = None,
     encoder: options.Encoder = _ENCODER,
     detector: options.Detector = _DETECTOR,
     alpha: options.Alpha = _ALPHA,
@@ -53,16 +65,20 @@ def scan(
     strict: options.Strict = False,
 ) -> None:
     """Rank a collection's own loops by how odd they are, without labels, and say why."""
-    from loopsphere import pipeline
+    from loopsphere import embedding, pipeline, reporting
     from loopsphere.cli.tables import print_result
+    from loopsphere.exports import write_labels
     from loopsphere.outputs import write_results
 
-    report = console(stderr=is_stdout(json))
-    known = chosen_library(sources, library, none=no_library, report=report, make=True)
+    terminal = console(stderr=is_stdout(json))
+    known = chosen_library(sources, library, none=no_library, report=terminal, make=True)
+    pipeline.check_arguments(detector, alpha)
+    written: list[str] = []
+    started = time.monotonic()
     with progress_bar() as progress:
-        result = pipeline.scan(
-            sources,
-            encoder=encoder,
+        embedded = embedding.embed(sources, encoder=encoder, device=device, library=known, progress=progress)
+        result = pipeline.scan_embeddings(
+            embedded,
             detector=detector,
             alpha=alpha,
             seed=seed,
@@ -71,11 +87,34 @@ def scan(
             library=known,
             progress=progress,
         )
-    print_result(report, result, top)
-    print_usage(report, known)
-    if out is not None:
-        written = write_results(out, result)
-        report.print("wrote " + ", ".join(map(str, written)), markup=False)
+    took_s = time.monotonic() - started
+    print_result(terminal, result, top)
+    print_usage(terminal, known)
+    with progress_bar() as progress:
+        loaded, located = embedding.cached_encoder(encoder, device), None
+        if labels is not None or (out is not None and report):
+            located = reporting.locate_odd(result, loaded, seed=seed, progress=progress)
+        if out is not None:
+            written += map(str, write_results(out, result))
+        if out is not None and report:
+            page = reporting.write_report(
+                out / "report",
+                result,
+                embedded,
+                loaded,
+                located=located,
+                library=known,
+                seconds=took_s,
+                seed=seed,
+                progress=progress,
+            )
+            written.append(str(page))
+    if labels is not None and located is not None:
+        tracks = write_labels(labels, reporting.ranges_of(result, located))
+        written.append(f"{len(tracks)} label tracks in {labels}")
+    written += ways_out.write_odd(result, playlist=playlist, copy_to=copy_to, link_to=link_to)
+    if written:
+        terminal.print("wrote " + ", ".join(written), markup=False)
     emit_json(json, result.to_dict())
     _finish(strict, len(result.skipped))
 
@@ -134,6 +173,9 @@ def score(
     alpha: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, help="False-alarm rate; the model's own if not given.")
     ] = None,
+    playlist: ways_out.Playlist = None,
+    copy_to: ways_out.CopyTo = None,
+    link_to: ways_out.LinkTo = None,
     device: options.Device = "auto",
     top: options.Top = 20,
     library: options.Library = None,
@@ -159,6 +201,9 @@ def score(
         )
     print_result(report, result, top)
     print_usage(report, known)
+    written = ways_out.write_odd(result, playlist=playlist, copy_to=copy_to, link_to=link_to)
+    if written:
+        report.print("wrote " + ", ".join(written), markup=False)
     emit_json(json, result.to_dict())
     _finish(strict, len(result.skipped))
 

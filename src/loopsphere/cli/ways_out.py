@@ -1,0 +1,48 @@
+"""Where the answers of `scan` and `score` go besides the terminal: files, a page, a playlist, folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from loopsphere.types import LoopScore, ScoreResult
+
+Playlist = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write the odd loops as a playlist, such as odd.m3u8.")
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Write an Audacity label track of each odd loop's odd stretches."),
+]
+CopyTo = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Copy the odd loops there; replaces nothing.")
+]
+LinkTo = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Link the odd loops there; replaces nothing.")
+]
+
+
+def odd_loops(result: ScoreResult) -> list[LoopScore]:
+    """Return the odd loops, the oddest first."""
+    return [loop for loop in result.loops if loop.is_odd]
+
+
+def write_odd(
+    result: ScoreResult, *, playlist: Path | None, copy_to: Path | None, link_to: Path | None
+) -> list[str]:
+    """Write the odd loops where they are asked for; return what was written, for people."""
+    from loopsphere.exports import copy_loops, link_loops, write_playlist
+
+    odd = odd_loops(result)
+    written = []
+    if playlist is not None:
+        write_playlist(playlist, odd)
+        written.append(str(playlist))
+    if copy_to is not None:
+        written.append(f"{len(copy_loops(copy_to, odd))} copies in {copy_to}")
+    if link_to is not None:
+        written.append(f"{len(link_loops(link_to, odd))} links in {link_to}")
+    return written

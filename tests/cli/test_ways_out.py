@@ -1,0 +1,84 @@
+"""The files that `scan` and `score` write when asked."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from loopsphere.cli.commands import app
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [*map(str, arguments), "--no-library"])
+
+
+@pytest.fixture(scope="module")
+def scanned(collection, tmp_path_factory):
+    """One scan that writes everything."""
+    out = tmp_path_factory.mktemp("out")
+    result = run(
+        "scan", collection, "--detector", "knn", "--alpha", "0.1", "--no-explain", "--out", out / "results",
+        "--playlist", out / "odd.m3u8", "--labels", out / "labels", "--copy-to", out / "copies",
+        "--link-to", out / "links",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    return out, result.stdout
+
+
+def test_scan_writes_what_was_asked_for(scanned, collection) -> None:
+    out, said = scanned
+    record = json.loads((out / "results" / "results.json").read_text(encoding="utf-8"))
+    odd = [loop["path"] for loop in record["loops"] if loop["is_odd"]]
+    assert odd
+    playlist = (out / "odd.m3u8").read_text(encoding="utf-8").splitlines()
+    assert [(out / line).resolve() for line in playlist[2::2]] == [
+        (collection / path).resolve() for path in odd
+    ]
+    for folder in ("copies", "links"):
+        assert len(list((out / folder).iterdir())) == len(odd)
+    tracks = list((out / "labels").iterdir())
+    assert 0 < len(tracks) <= len(odd)
+    for track in tracks:
+        assert re.fullmatch(r"([\d.]+\t[\d.]+\todd \([\d.]+\)\n\\\t[\d.]+\t[\d.]+\n)+", track.read_text())
+    assert f"{len(odd)} copies in {out / 'copies'}" in said
+    assert str(out / "results" / "report" / "index.html") in said
+
+
+def test_the_page_is_of_the_scan(scanned) -> None:
+    out, _ = scanned
+    html = (out / "results" / "report" / "index.html").read_text(encoding="utf-8")
+    data = json.loads(re.search(r'type="application/json" id="data">(.*?)</script>', html, re.DOTALL)[1])
+    assert len(data["loops"]["path"]) == 36
+    assert data["loops"]["score"] == sorted(data["loops"]["score"], reverse=True)
+    assert dict(data["facts"])["Detector"] == "knn"
+    assert data["details"]["0"]["curve"]
+    assert data["audio"]["0"]
+    root = (out / "results" / "report" / data["root_url"].replace("%20", " ")).name
+    assert root  # relative to the page, so that the folder can be moved as a whole
+
+
+def test_no_report_is_written_unasked(collection, tmp_path) -> None:
+    result = run("scan", collection, "--detector", "knn", "--no-explain", "--out", tmp_path, "--no-report")
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["results.csv", "results.json"]
+
+
+def test_score_writes_a_playlist_and_copies(collection, tmp_path) -> None:
+    model = tmp_path / "bass.loopsphere"
+    assert run("fit", collection / "bass", "-o", model, "--detector", "knn", "--alpha", "0.2").exit_code == 0
+    result = run(
+        "score",
+        model,
+        collection / "drums",
+        "--playlist",
+        tmp_path / "odd.m3u8",
+        "--copy-to",
+        tmp_path / "odd",
+    )
+    assert result.exit_code == 0, result.output
+    n_odd = int(re.search(r"(\d+) of 12 loops are odd", result.stdout)[1])
+    assert len(list((tmp_path / "odd").iterdir())) == n_odd > 0
+    assert len((tmp_path / "odd.m3u8").read_text(encoding="utf-8").splitlines()) == 1 + 2 * n_odd
