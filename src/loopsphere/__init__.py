@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from loopsphere.embedding import embed as embed
     from loopsphere.model import Model as Model
     from loopsphere.model import load_model as load_model
+    from loopsphere.one_loop import explain_loop as explain_loop
     from loopsphere.pipeline import fit as fit
     from loopsphere.pipeline import scan as scan
     from loopsphere.pipeline import score as score
@@ -27,13 +28,14 @@ if TYPE_CHECKING:
 _MODULES = {
     "Model": "loopsphere.model",
     "embed": "loopsphere.embedding",
+    "explain_loop": "loopsphere.one_loop",
     "fit": "loopsphere.pipeline",
     "load_model": "loopsphere.model",
     "scan": "loopsphere.pipeline",
     "score": "loopsphere.pipeline",
 }
 
-__all__ = ["Model", "embed", "fit", "load_model", "scan", "score"]
+__all__ = ["Model", "embed", "explain_loop", "fit", "load_model", "scan", "score"]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,7 +12,7 @@ from loopsphere.types import Float32Array
 
 MAX_MODES = 8
 N_TYPICAL = 5
-_SAMPLE = 1000
+_SAMPLE = 500
 # Kaufman and Rousseeuw see no substantial structure below 0.25; in hundreds of dimensions silhouettes are
 # lower, and half of that already tells packs apart.
 _LEAST_SILHOUETTE = 0.12
@@ -90,7 +90,7 @@ def modes(embedding: Float32Array, *, max_modes: int = MAX_MODES, seed: int = 0)
     best_score, best = _LEAST_SILHOUETTE, None
     n_different = len(np.unique(sampled, axis=0))
     for n_modes in range(2, min(max_modes, n_different - 1) + 1):
-        clusters = KMeans(n_modes, n_init=4, random_state=seed).fit(sampled)
+        clusters = KMeans(n_modes, n_init=2, random_state=seed).fit(sampled)
         score = float(silhouette_score(sampled, clusters.labels_))
         if score > best_score:
             best_score, best = score, clusters
