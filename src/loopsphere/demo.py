@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from loopsphere.embedding import Progress
+from loopsphere.embedding import DEFAULT_ENCODER, Progress, cached_encoder, embed
 from loopsphere.outputs import write_results
-from loopsphere.pipeline import DEFAULT_ALPHA, scan
+from loopsphere.pipeline import DEFAULT_ALPHA, scan_embeddings
+from loopsphere.reporting import write_report
 from loopsphere.synth import LabelledLoop, render_collection
 from loopsphere.types import ScoreResult
 
@@ -65,7 +67,7 @@ def run_demo(
     device: str = "auto",
     progress: Progress,
 ) -> DemoReport:
-    """Render, scan, write the results, compare.
+    """Render, scan, write the results and their page, compare.
 
     Parameters
     ----------
@@ -92,6 +94,17 @@ def run_demo(
     )
     by_path = {str(loops_folder / label.path): label for label in labels}
     # The labelled files alone, in case the folder holds loops of an earlier, larger demo.
-    result = scan(sorted(by_path), alpha=alpha, seed=seed, device=device, progress=progress)
+    started = time.monotonic()
+    embedded = embed(sorted(by_path), device=device, progress=progress)
+    result = scan_embeddings(embedded, alpha=alpha, seed=seed, explain=True, device=device, progress=progress)
     write_results(results_folder, result)
+    write_report(
+        results_folder / "report",
+        result,
+        embedded,
+        cached_encoder(DEFAULT_ENCODER, device),
+        seconds=time.monotonic() - started,
+        seed=seed,
+        progress=progress,
+    )
     return DemoReport(result, by_path, loops_folder, results_folder)

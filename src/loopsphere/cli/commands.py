@@ -312,7 +312,8 @@ def demo(
         f"{found.n_false_alarms}/{found.n_normal} = {100 * found.n_false_alarms / found.n_normal:.1f} % "
         f"(alpha {100 * alpha:g} %); {found.n_on_top} of the oddest {found.n_planted} are planted"
     )
-    report.print(f"loops in {found.loops_folder}, results in {found.results_folder}", markup=False)
+    page = found.results_folder / "report" / "index.html"
+    report.print(f"loops in {found.loops_folder}, results in {found.results_folder}; open {page}", markup=False)
     emit_json(json, found.result.to_dict())
 
 
