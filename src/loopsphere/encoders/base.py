@@ -31,6 +31,10 @@ class Runtime(Protocol):
     def device(self) -> Any:
         """What it runs on; its `str` is shown to people."""
 
+    @property
+    def precision(self) -> str:
+        """'float32' or 'bfloat16'."""
+
     def __call__(
         self, view: Float32Array, is_longer: npt.NDArray[np.bool_], local_views: Float32Array
     ) -> Float32Array:
@@ -56,7 +60,8 @@ class Encoder:
     name : str
         As it was asked for; the file's name for a path.
     hash : str
-        SHA-256 hex digest of settings and weights; two encoders with the same give the same embeddings.
+        SHA-256 hex digest of settings and weights, with '-bfloat16' behind it where the network runs in that;
+        two encoders with the same give the same embeddings.
     mel : MelConfig
     config : HTSATConfig
     runtime : Runtime
@@ -81,6 +86,11 @@ class Encoder:
     def device(self) -> str:
         """What it runs on, as torch names it."""
         return str(self.runtime.device)
+
+    @property
+    def precision(self) -> str:
+        """What its network computes in: 'float32' or 'bfloat16'."""
+        return self.runtime.precision
 
     def views(self, waveform: Float32Array) -> Float32Array:
         """Return what the network sees of one clip.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from loopsphere.encoders.base import Encoder
+from loopsphere.encoders.precision import hash_in
 from loopsphere.encoders.registry import ENCODERS
 from loopsphere.errors import CheckpointError, MissingExtraError
 from loopsphere.features.config import MelConfig
@@ -29,7 +30,11 @@ _FILTER_TOLERANCE = 1e-5  # filters stored in a file were computed in float32 by
 
 
 def load_encoder(
-    name_or_path: str = "bundled", *, device: str = "auto", fusion: bool | None = None
+    name_or_path: str = "bundled",
+    *,
+    device: str = "auto",
+    fusion: bool | None = None,
+    precision: str = "float32",
 ) -> Encoder:
     """Load an encoder by name, path or hub id.
 
@@ -43,6 +48,8 @@ def load_encoder(
     fusion : bool or None
         Whether clips longer than the window go through feature fusion. None takes it where the checkpoint
         was trained with it. False averages windows instead.
+    precision : {'float32', 'bfloat16', 'auto'}
+        Of the network; 'auto' takes bfloat16 where the device computes in it. See `TorchRuntime`.
 
     Returns
     -------
@@ -63,12 +70,14 @@ def load_encoder(
     name = str(name_or_path)
     checkpoint = read_checkpoint(_find(name), fusion=fusion)
     mel = _mel_config(checkpoint, name)
+    digest = _hash(checkpoint, mel)
+    runtime = TorchRuntime(checkpoint, device, precision)
     return Encoder(
         name=name if name in ENCODERS or not Path(name).exists() else Path(name).name,
-        hash=_hash(checkpoint, mel),
+        hash=hash_in(digest, runtime.precision),
         mel=mel,
         config=checkpoint.config,
-        runtime=TorchRuntime(checkpoint, device),
+        runtime=runtime,
     )
 
 

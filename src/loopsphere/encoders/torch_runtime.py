@@ -1,4 +1,4 @@
-"""HTS-AT run by PyTorch, in float32."""
+"""HTS-AT run by PyTorch, in float32 or bfloat16."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from loopsphere.errors import LoopsphereError
+from loopsphere.encoders.precision import PRECISIONS
+from loopsphere.errors import LoopsphereError, UnknownNameError
 from loopsphere.models.checkpoints import Checkpoint
 from loopsphere.models.htsat import HTSAT
 from loopsphere.types import Float32Array
@@ -23,19 +24,33 @@ class TorchRuntime:
     checkpoint : Checkpoint
     device : str
         'auto' takes CUDA where it is available, else Apple's GPU, else the CPU.
+    precision : {'float32', 'bfloat16', 'auto'}
+        Of the network's stages. 'auto' takes bfloat16 where the device computes in it, which is twice as
+        fast or more; an embedding then has a cosine of at least 0.9999 to the one in float32.
+
+    Attributes
+    ----------
+    device : torch.device
+    precision : {'float32', 'bfloat16'}
 
     Raises
     ------
     LoopsphereError
-        `device` is unknown or not available here.
+        `device` is unknown or not available here, or there is no such precision.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "auto") -> None:
+    def __init__(self, checkpoint: Checkpoint, device: str = "auto", precision: str = "float32") -> None:
+        if precision not in PRECISIONS:
+            raise UnknownNameError(f"unknown precision {precision!r}; choose {', '.join(PRECISIONS)}")
         self.device = _pick(device)
+        fastest = "bfloat16" if _computes_in_bfloat16(self.device) else "float32"
+        self.precision = fastest if precision == "auto" else precision
         with torch.device("meta"):  # no time and memory for weights that are replaced at once
             network = HTSAT(checkpoint.config)
         network.load_state_dict(dict(checkpoint.state), strict=True, assign=True)
         self._network = network.to(self.device).eval()
+        if self.precision == "bfloat16":
+            self._network.run_stages_in(torch.bfloat16)
 
     def __call__(
         self, view: Float32Array, is_longer: npt.NDArray[np.bool_], local_views: Float32Array
@@ -81,6 +96,14 @@ def _exact() -> Iterator[None]:
     # TensorFloat-32, cuDNN's default for convolutions, would cost three digits.
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         yield
+
+
+def _computes_in_bfloat16(device: torch.device) -> bool:
+    """Tell whether a device has instructions for bfloat16; those without emulate it slowly."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # AVX512-BF16, which every processor with AMX has too. Measured on no other kind.
+    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def _pick(device: str) -> torch.device:

@@ -122,12 +122,16 @@ class WindowAttention(nn.Module):
         if self.shift:
             tokens = tokens.roll((-self.shift, -self.shift), (1, 2))
         windows = tokens.view(n_clips, rows, side, columns, side, dim).transpose(2, 3)
-        qkv = self.qkv(windows).view(n_clips, rows * columns, side * side, 3, self.n_heads, -1)
-        # Windows and heads share one axis, so that one bias serves all clips of a batch.
+        # Two axes for linear layers: with more, bfloat16 takes a slow path.
+        qkv = self.qkv(windows.reshape(-1, dim))
+        # Windows that differ in their bias share an axis with the heads: one bias serves all clips.
+        n_windows = rows * columns if self.shift else 1
+        qkv = qkv.view(-1, n_windows, side * side, 3, self.n_heads, dim // self.n_heads)
         query, key, value = qkv.permute(3, 0, 1, 4, 2, 5).flatten(2, 3)
-        attended = functional.scaled_dot_product_attention(query, key, value, self._bias(rows * columns))
-        attended = attended.reshape(n_clips, rows * columns, self.n_heads, side * side, -1).transpose(2, 3)
-        attended = self.proj(attended.reshape(n_clips, rows, columns, side, side, dim))
+        bias = self._bias(n_windows).to(query.dtype)
+        attended = functional.scaled_dot_product_attention(query, key, value, bias)
+        attended = attended.view(-1, n_windows, self.n_heads, side * side, dim // self.n_heads)
+        attended = self.proj(attended.transpose(2, 3).reshape(-1, dim)).view(n_clips, rows, columns, side, side, dim)
         tokens = attended.transpose(2, 3).reshape(n_clips, height, width, dim)
         if self.shift:
             tokens = tokens.roll((self.shift, self.shift), (1, 2))
@@ -184,8 +188,8 @@ class Block(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the tokens after attention and perceptron."""
         tokens = tokens + self.attention(self.norm1(tokens))
-        processed: Tensor = self.mlp(self.norm2(tokens))
-        return tokens + processed
+        processed: Tensor = self.mlp(self.norm2(tokens).flatten(0, 2))
+        return tokens + processed.view(tokens.shape)
 
 
 class PatchMerging(nn.Module):
@@ -205,8 +209,9 @@ class PatchMerging(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Return a quarter of the tokens."""
         quarters = [tokens[:, row::2, column::2] for column in (0, 1) for row in (0, 1)]
-        merged: Tensor = self.reduction(self.norm(torch.cat(quarters, dim=-1)))
-        return merged
+        joined = torch.cat(quarters, dim=-1)
+        merged: Tensor = self.reduction(self.norm(joined).flatten(0, 2))
+        return merged.view(*joined.shape[:3], -1)
 
 
 class HTSAT(nn.Module):
@@ -235,7 +240,13 @@ class HTSAT(nn.Module):
         self.patch_norm = nn.LayerNorm(config.width)
         self.stages = nn.ModuleList(self._stage(index) for index in range(len(config.depths)))
         self.norm = nn.LayerNorm(config.embedding_dim)
+        self._stage_dtype: torch.dtype | None = None
         self.apply(_initialise)
+
+    def run_stages_in(self, dtype: torch.dtype) -> None:
+        """Run the stages, nearly all of the work, in `dtype`; what is before and behind stays float32."""
+        self.stages.to(dtype)
+        self._stage_dtype = dtype
 
     def _stage(self, index: int) -> nn.Sequential:
         """Patch merging (from the second stage on) and the stage's blocks."""
@@ -283,19 +294,35 @@ class HTSAT(nn.Module):
             A clip is longer but this encoder has no fusion, or the shapes do not fit.
         """
         wanted = [stage % len(self.stages) for stage in stages]
-        patches = self.patches(self._image(view[:, None]))
+        patches = self._patches(self._image(view[:, None]))
         if is_longer is not None and local_views is not None and len(local_views):
             if self.fusion is None:
                 raise FeatureError("this encoder has no feature fusion; give it clips within its window")
             patches = patches.clone()
-            patches[is_longer] = self.fusion(patches[is_longer], self._image(local_views))
-        tokens = self.patch_norm(patches.permute(0, 2, 3, 1))
+            whole = patches[is_longer].permute(0, 3, 1, 2)
+            patches[is_longer] = self.fusion(whole, self._image(local_views)).permute(0, 2, 3, 1)
+        tokens = self.patch_norm(patches)
+        if self._stage_dtype is not None:
+            tokens = tokens.to(self._stage_dtype)
         found: dict[int, Tensor] = {}
         for index, stage in enumerate(self.stages[: max(wanted) + 1]):
             tokens = stage(tokens)
             if index in wanted:
-                found[index] = self._unfold(self.norm(tokens) if index == len(self.stages) - 1 else tokens)
+                exact = tokens if self._stage_dtype is None else tokens.float()
+                found[index] = self._unfold(self.norm(exact) if index == len(self.stages) - 1 else exact)
         return tuple(found[index] for index in wanted)
+
+    def _patches(self, image: Tensor) -> Tensor:
+        """Embed patches, (n, 1, side, side) to (n, height, width, dim).
+
+        A convolution as one matrix product, whose result needs no transposing.
+        """
+        conv, config = self.patches, self.config
+        padding = (config.patch_size - config.patch_stride) // 2
+        pieces = functional.unfold(image, config.patch_size, padding=padding, stride=config.patch_stride)
+        embedded = functional.linear(pieces.transpose(1, 2), conv.weight.flatten(1), conv.bias)
+        side = config.image_size // config.patch_stride
+        return embedded.view(len(image), side, side, config.width)
 
     def _unfold(self, tokens: Tensor) -> Tensor:
         """Undo `_image`'s folding: (n_clips, height, width, dim) to (n_clips, dim, n_bands, n_steps)."""
