@@ -56,6 +56,7 @@ def embed(
     *,
     encoder: str = DEFAULT_ENCODER,
     device: str = "auto",
+    precision: str = "auto",
     library: Library | None = None,
     progress: Progress = silent,
     stdin: TextIO | None = None,
@@ -69,6 +70,8 @@ def embed(
     encoder : str, default='bundled'
         See `loopsphere.encoders.load_encoder`.
     device : str, default='auto'
+    precision : {'auto', 'float32', 'bfloat16'}
+        Of the network; 'auto' takes bfloat16 where the device computes in it.
     library : Library or None
         Files that it knows and that have not changed are not opened, audio that it knows is not embedded
         again, and what is new is added; the result is the same. See `loopsphere.library.open_library`.
@@ -95,11 +98,11 @@ def embed(
     ----------
     arXiv 2505.23784, section 3.1.
     """
-    named = _as_list(sources)
+    named = as_list(sources)
     paths, skipped = find_loops(named, stdin=stdin or sys.stdin)
     if not paths:
         raise NothingUsableError(_nothing_usable("no audio files found", skipped))
-    loaded = cached_encoder(encoder, device)
+    loaded = cached_encoder(encoder, device, precision)
     kind = embedding_kind(loaded.hash)
     memory = Memory(library, (kind, FINGERPRINT_KIND))
     loops: list[FileRecord] = []
@@ -133,7 +136,8 @@ def embed(
 
 def embedding_kind(encoder_hash: str) -> str:
     """Return the name under which a library keeps the embeddings of one encoder."""
-    return f"embedding-{encoder_hash[:16]}"
+    digest, _, precision = encoder_hash.partition("-")
+    return "-".join(filter(None, ("embedding", digest[:16], precision)))
 
 
 def _embed_new(reads: list[_Read], encoder: Encoder, memory: Memory, kind: str) -> None:
@@ -153,15 +157,20 @@ def _embed_new(reads: list[_Read], encoder: Encoder, memory: Memory, kind: str) 
             memory.keep(read.file, is_new=new.get(read.file.audio_hash) is read)
 
 
-@lru_cache(maxsize=2)
-def cached_encoder(name: str, device: str) -> Encoder:
+def cached_encoder(name: str, device: str, precision: str = "auto") -> Encoder:
     """Return an encoder, loaded once for the calls that follow each other."""
+    return _loaded(name, device, precision)
+
+
+@lru_cache(maxsize=2)
+def _loaded(name: str, device: str, precision: str) -> Encoder:
     from loopsphere.encoders import load_encoder
 
-    return load_encoder(name, device=device)
+    return load_encoder(name, device=device, precision=precision)
 
 
-def _as_list(sources: Sources) -> list[str | os.PathLike[str]]:
+def as_list(sources: Sources) -> list[str | os.PathLike[str]]:
+    """Return one path or several as a list."""
     return [sources] if isinstance(sources, str | os.PathLike) else list(sources)
 
 

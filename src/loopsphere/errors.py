@@ -25,6 +25,10 @@ class CalibrationError(LoopsphereError):
     """The calibration scores cannot support what was asked of them."""
 
 
+class NamedLoopError(LoopsphereError):
+    """A loop that was named odd or normal cannot be learnt from."""
+
+
 class NothingUsableError(LoopsphereError):
     """No loop could be read from the given paths."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
@@ -16,10 +16,12 @@ from loopsphere.collection import duplicate_groups
 from loopsphere.detect import DEFAULT_DETECTOR, NothingLearntWarning, PoorFitWarning, make_detector
 from loopsphere.detect.registry import detector_spec
 from loopsphere.embedding import DEFAULT_ENCODER, Progress, Sources, cached_encoder, embed, silent
+from loopsphere.encoders.precision import precision_of
 from loopsphere.errors import CalibrationError, ModelFileError
 from loopsphere.explaining import Verdicts, explain_collection, oddest
 from loopsphere.library.store import Library
 from loopsphere.model import Model, load_model
+from loopsphere.naming import NamedLoops, detector_for, embed_named
 from loopsphere.runs import recall_run, remember_run, run_key
 from loopsphere.types import EmbedResult, Float32Array, LoopScore, ScoreResult
 
@@ -37,6 +39,8 @@ TRIMMED_SHARES = (0.1, 0.2)
 def fit(
     sources: Sources,
     *,
+    odd: Sequence[str | os.PathLike[str]] = (),
+    normal: Sequence[str | os.PathLike[str]] = (),
     encoder: str = DEFAULT_ENCODER,
     detector: str = DEFAULT_DETECTOR,
     alpha: float = DEFAULT_ALPHA,
@@ -55,6 +59,9 @@ def fit(
     ----------
     sources, encoder, device, library, progress, stdin
         As for `embed`.
+    odd, normal : sequence of paths
+        Files, of the collection or from elsewhere, that are known to be odd or normal: they are learnt from
+        (by Deep SAD) and not judged.
     detector : str, default='deep-svdd'
         A key of `loopsphere.detect.DETECTORS`.
     alpha : float, default=0.05
@@ -73,12 +80,25 @@ def fit(
         There are fewer than `MIN_LOOPS` different loops, or `alpha` is not in (0, 1).
     UnknownNameError
         There is no such detector.
+    NamedLoopError
+        A named loop cannot be read, or the detector cannot learn from it.
     """
     check_arguments(detector, alpha)
-    embedded = embed(sources, encoder=encoder, device=device, library=library, progress=progress, stdin=stdin)
+    chosen = detector_for(detector, odd, normal)
+    judged, named = embed_named(
+        sources,
+        odd,
+        normal,
+        encoder=encoder,
+        device=device,
+        library=library,
+        progress=progress,
+        stdin=stdin,
+    )
     return fit_embeddings(
-        embedded,
-        detector=detector,
+        judged,
+        named=named,
+        detector=chosen,
         alpha=alpha,
         seed=seed,
         device=device,
@@ -90,6 +110,7 @@ def fit(
 def fit_embeddings(
     embedded: EmbedResult,
     *,
+    named: NamedLoops | None = None,
     detector: str = DEFAULT_DETECTOR,
     alpha: float = DEFAULT_ALPHA,
     seed: int = 0,
@@ -99,7 +120,7 @@ def fit_embeddings(
 ) -> Model:
     """Learn what is normal from embeddings; see `fit`."""
     groups = _groups(embedded, library, progress)
-    learner = _Learner(embedded.embedding, detector, seed, device, progress, N_FOLDS + 1)
+    learner = _Learner(embedded.embedding, named, detector, seed, device, progress, N_FOLDS + 1)
     crossed = cross_conformal(learner.score_fold, groups, n_folds=N_FOLDS, seed=seed)
     fitted = learner.fit(slice(None))
     return Model(
@@ -155,7 +176,9 @@ def score(
     learnt = model if isinstance(model, Model) else load_model(model)
     rate = learnt.alpha if alpha is None else alpha
     check_arguments(learnt.detector_name, rate)
-    loaded = cached_encoder(encoder or learnt.encoder, device)
+    # In the precision of the model, whatever this machine is fastest in: p-values compare like with like.
+    precision = precision_of(learnt.encoder_hash)
+    loaded = cached_encoder(encoder or learnt.encoder, device, precision)
     if loaded.hash != learnt.encoder_hash:
         raise ModelFileError(
             f"this model was made with encoder {learnt.encoder!r} ({learnt.encoder_hash[:12]}), but "
@@ -165,6 +188,7 @@ def score(
         sources,
         encoder=encoder or learnt.encoder,
         device=device,
+        precision=precision,
         library=library,
         progress=progress,
         stdin=stdin,
@@ -184,6 +208,8 @@ def score(
 def scan(
     sources: Sources,
     *,
+    odd: Sequence[str | os.PathLike[str]] = (),
+    normal: Sequence[str | os.PathLike[str]] = (),
     encoder: str = DEFAULT_ENCODER,
     detector: str = DEFAULT_DETECTOR,
     alpha: float = DEFAULT_ALPHA,
@@ -202,7 +228,7 @@ def scan(
 
     Parameters
     ----------
-    sources, encoder, detector, alpha, seed, device, library, progress, stdin
+    sources, odd, normal, encoder, detector, alpha, seed, device, library, progress, stdin
         As for `fit`. A library also keeps the scores, and gives them back where nothing has changed.
     explain : bool, default=True
         Whether to measure the attributes of loops and name what sets the odd ones apart.
@@ -214,14 +240,25 @@ def scan(
 
     Raises
     ------
-    NothingUsableError, CalibrationError, UnknownNameError
+    NothingUsableError, CalibrationError, UnknownNameError, NamedLoopError
         As for `fit`.
     """
     check_arguments(detector, alpha)
-    embedded = embed(sources, encoder=encoder, device=device, library=library, progress=progress, stdin=stdin)
+    chosen = detector_for(detector, odd, normal)
+    judged, named = embed_named(
+        sources,
+        odd,
+        normal,
+        encoder=encoder,
+        device=device,
+        library=library,
+        progress=progress,
+        stdin=stdin,
+    )
     return scan_embeddings(
-        embedded,
-        detector=detector,
+        judged,
+        named=named,
+        detector=chosen,
         alpha=alpha,
         seed=seed,
         explain=explain,
@@ -234,6 +271,7 @@ def scan(
 def scan_embeddings(
     embedded: EmbedResult,
     *,
+    named: NamedLoops | None = None,
     detector: str = DEFAULT_DETECTOR,
     alpha: float = DEFAULT_ALPHA,
     seed: int = 0,
@@ -248,10 +286,12 @@ def scan_embeddings(
     """
     groups = _groups(embedded, library, progress)
     key = run_key(embedded, groups, detector, seed, device)
-    remembered = recall_run(library, key, groups)
+    # A run's key does not tell which loops were named.
+    runs = library if named is None else None
+    remembered = recall_run(runs, key, groups)
     if remembered is None:
-        crossed, fit_notes = _cross_fitted(embedded, groups, detector, seed, device, progress)
-        remember_run(library, key, embedded, crossed, fit_notes, detector=detector, seed=seed)
+        crossed, fit_notes = _cross_fitted(embedded, named, groups, detector, seed, device, progress)
+        remember_run(runs, key, embedded, crossed, fit_notes, detector=detector, seed=seed)
     else:
         crossed, fit_notes = remembered
     too_few = too_few_note(crossed.n_groups - 1, alpha, "other loops")
@@ -292,6 +332,7 @@ def _verdicts(
 
 def _cross_fitted(
     embedded: EmbedResult,
+    named: NamedLoops | None,
     groups: npt.NDArray[np.int64],
     detector: str,
     seed: int,
@@ -300,7 +341,7 @@ def _cross_fitted(
 ) -> tuple[CrossConformal, tuple[str, ...]]:
     """Score each loop by detectors that never saw it, the later ones without the oddest; and what to know."""
     n_fits = N_FOLDS * (1 + len(TRIMMED_SHARES))
-    learner = _Learner(embedded.embedding, detector, seed, device, progress, n_fits)
+    learner = _Learner(embedded.embedding, named, detector, seed, device, progress, n_fits)
     crossed = cross_conformal(learner.score_fold, groups, n_folds=N_FOLDS, seed=seed)
     for share in TRIMMED_SHARES:
         learner.trusted = crossed.scores <= np.quantile(crossed.scores, 1.0 - share)
@@ -312,9 +353,17 @@ class _Learner:
     """Fit detectors on parts of a collection, count the fits, and keep what they warned of."""
 
     def __init__(
-        self, embedding: Float32Array, detector: str, seed: int, device: str, progress: Progress, n_fits: int
+        self,
+        embedding: Float32Array,
+        named: NamedLoops | None,
+        detector: str,
+        seed: int,
+        device: str,
+        progress: Progress,
+        n_fits: int,
     ) -> None:
         self._embedding = embedding
+        self._named = named
         self._detector = detector
         self._seed = seed
         # Networks of this size train faster on the CPU unless a device is asked for.
@@ -332,7 +381,7 @@ class _Learner:
         fitted = make_detector(self._detector, random_state=self._seed, device=self._device)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            fitted.fit(self._embedding[rows])
+            fitted.fit(*self._lesson(rows))
         for warning in caught:
             if issubclass(warning.category, NothingLearntWarning):
                 continue  # the scores stand; `loopsphere benchmark` shows researchers what training added
@@ -344,6 +393,16 @@ class _Learner:
         self._progress("learning", self._n_done, self._n_fits)
         return fitted
 
+    def _lesson(
+        self, rows: npt.NDArray[np.int64] | slice
+    ) -> tuple[Float32Array, npt.NDArray[np.int64] | None]:
+        """Return the loops to learn from and, where some are named, all labels."""
+        loops = self._embedding[rows]
+        if self._named is None:
+            return loops, None
+        unknown = np.zeros(len(loops), dtype=np.int64)
+        return np.vstack([loops, self._named.embedding]), np.concatenate([unknown, self._named.labels])
+
     def score_fold(
         self, train: npt.NDArray[np.int64], test: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.float64]:
@@ -351,10 +410,11 @@ class _Learner:
         return -self.fit(train[self.trusted[train]]).score_samples(self._embedding[test])
 
     def notes(self) -> tuple[str, ...]:
-        """Return what the reader must know of the fits, in one sentence."""
-        if not self._warnings:
-            return ()
-        return (f"in {len(self._warnings)} of {self._n_done} fits, {self._warnings[0]}",)
+        """Return what the reader must know of the fits, in a sentence each."""
+        notes = [] if self._named is None else [self._named.note]
+        if self._warnings:
+            notes.append(f"in {len(self._warnings)} of {self._n_done} fits, {self._warnings[0]}")
+        return tuple(notes)
 
 
 def check_arguments(detector: str, alpha: float) -> None:

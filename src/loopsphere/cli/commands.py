@@ -50,6 +50,8 @@ def scan(
     labels: ways_out.Labels = None,
     copy_to: ways_out.CopyTo = None,
     link_to: ways_out.LinkTo = None,
+    odd: options.Odd = None,
+    normal: options.Normal = None,
     encoder: options.Encoder = _ENCODER,
     detector: options.Detector = _DETECTOR,
     alpha: options.Alpha = _ALPHA,
@@ -65,7 +67,7 @@ def scan(
     strict: options.Strict = False,
 ) -> None:
     """Rank a collection's own loops by how odd they are, without labels, and say why."""
-    from loopsphere import embedding, pipeline, reporting
+    from loopsphere import embedding, naming, pipeline, reporting
     from loopsphere.cli.tables import print_result
     from loopsphere.exports import write_labels
     from loopsphere.outputs import write_results
@@ -76,10 +78,19 @@ def scan(
     written: list[str] = []
     started = time.monotonic()
     with progress_bar() as progress:
-        embedded = embedding.embed(sources, encoder=encoder, device=device, library=known, progress=progress)
+        embedded, named = naming.embed_named(
+            sources,
+            odd or (),
+            normal or (),
+            encoder=encoder,
+            device=device,
+            library=known,
+            progress=progress,
+        )
         result = pipeline.scan_embeddings(
             embedded,
-            detector=detector,
+            named=named,
+            detector=naming.detector_for(detector, odd or (), normal or ()),
             alpha=alpha,
             seed=seed,
             explain=explain,
@@ -124,6 +135,8 @@ def scan(
 def fit(
     sources: options.Sources,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The model file to write.")],
+    odd: options.Odd = None,
+    normal: options.Normal = None,
     encoder: options.Encoder = _ENCODER,
     detector: options.Detector = _DETECTOR,
     alpha: options.Alpha = _ALPHA,
@@ -143,6 +156,8 @@ def fit(
     with progress_bar() as progress:
         model = pipeline.fit(
             sources,
+            odd=odd or (),
+            normal=normal or (),
             encoder=encoder,
             detector=detector,
             alpha=alpha,
@@ -153,7 +168,8 @@ def fit(
         )
     model.save(output)
     n_loops = len(model.calibration_scores)
-    report.print(f"learnt {n_loops} loops ({detector} on {model.encoder}); wrote {output}", markup=False)
+    learnt = f"learnt {n_loops} loops ({model.detector_name} on {model.encoder})"
+    report.print(f"{learnt}; wrote {output}", markup=False)
     for note in model.caveats(alpha):
         report.print(f"Note: {note}.", markup=False)
     print_usage(report, known)

@@ -16,6 +16,14 @@ Sources = Annotated[
 Encoder = Annotated[
     str, typer.Option(help="A name of `loopsphere encoders`, a checkpoint's path or a hub id.")
 ]
+Odd = Annotated[
+    list[Path] | None,
+    typer.Option("--odd", metavar="FILE", help="A loop known to be odd, to learn from; may be repeated."),
+]
+Normal = Annotated[
+    list[Path] | None,
+    typer.Option("--normal", metavar="FILE", help="A loop known to be normal; may be repeated."),
+]
 Detector = Annotated[str, typer.Option(help="Such as deep-svdd, isolation-forest, pca, knn, ensemble.")]
 Alpha = Annotated[
     float,

@@ -69,6 +69,16 @@ def sphere_distances(
     return np.concatenate(parts)
 
 
+def nearest_offsets(latent: Float64Array, spheres: Float64Array, squared_radii: Float64Array) -> Float64Array:
+    """Return the way from the centre of the nearest sphere, in its radii, to each loop; shape of `latent`."""
+    parts = []
+    for start in range(0, len(latent), _ROWS_AT_ONCE):
+        loops = latent[start : start + _ROWS_AT_ONCE]
+        nearest = np.argmin(_pairwise_squared(loops, spheres) / squared_radii, axis=1)
+        parts.append((loops - spheres[nearest]) / np.sqrt(squared_radii[nearest, None]))
+    return np.concatenate(parts) if parts else latent
+
+
 def sphere_contrast(learnt_from: Float64Array, held_out: Float64Array, shuffled: Float64Array) -> float:
     """Return the median distance of held-out loops from spheres around others over that of shuffled ones."""
     spheres, squared_radii = local_spheres(learnt_from, np.arange(len(learnt_from)))

@@ -1,0 +1,137 @@
+"""Loops that someone has named odd or normal, set apart from those that are judged."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+import numpy.typing as npt
+
+from loopsphere.detect import DEFAULT_DETECTOR
+from loopsphere.embedding import DEFAULT_ENCODER, Progress, Sources, as_list, embed, silent
+from loopsphere.errors import NamedLoopError
+from loopsphere.library.store import Library
+from loopsphere.types import EmbedResult, Float32Array
+
+ODD, NORMAL = -1, 1
+LEARNS_FROM_NAMES = "deep-sad"
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class NamedLoops:
+    """Loops whose verdict is known: every detector learns from them, none judges them.
+
+    Attributes
+    ----------
+    embedding : float32 ndarray of shape (n_named, embedding_dim)
+    labels : int64 ndarray of shape (n_named,)
+        -1 odd, 1 normal.
+    """
+
+    embedding: Float32Array
+    labels: npt.NDArray[np.int64]
+
+    @property
+    def note(self) -> str:
+        """One sentence for the reader."""
+        n_odd = int((self.labels == ODD).sum())
+        n_normal = len(self.labels) - n_odd
+        return f"{n_odd} loops named odd and {n_normal} named normal were learnt from and are not ranked"
+
+
+def detector_for(detector: str, odd: Sequence[PathLike], normal: Sequence[PathLike]) -> str:
+    """Return the detector to use: Deep SAD where loops are named and no other was asked for.
+
+    Raises
+    ------
+    NamedLoopError
+        Another detector was asked for, which would ignore the names.
+    """
+    if not odd and not normal:
+        return detector
+    if detector not in (DEFAULT_DETECTOR, LEARNS_FROM_NAMES):
+        raise NamedLoopError(
+            f"{detector} cannot learn from loops named odd or normal; {LEARNS_FROM_NAMES} can"
+        )
+    return LEARNS_FROM_NAMES
+
+
+def embed_named(
+    sources: Sources,
+    odd: Sequence[PathLike],
+    normal: Sequence[PathLike],
+    *,
+    encoder: str = DEFAULT_ENCODER,
+    device: str = "auto",
+    library: Library | None = None,
+    progress: Progress = silent,
+    stdin: TextIO | None = None,
+) -> tuple[EmbedResult, NamedLoops | None]:
+    """Embed a collection and the loops that were named, and set these apart.
+
+    Parameters
+    ----------
+    sources, encoder, device, library, progress, stdin
+        As for `loopsphere.embed`.
+    odd, normal : sequence of paths
+        Files, of the collection or from elsewhere. Copies of them, with the very same audio, are named too.
+
+    Returns
+    -------
+    judged : EmbedResult
+        All loops of the collection that were not named.
+    named : NamedLoops or None
+        None where nothing was named.
+
+    Raises
+    ------
+    NothingUsableError
+        No loop could be read.
+    NamedLoopError
+        A named file could not be read, or is named both odd and normal.
+    """
+    embedded = embed(
+        [*as_list(sources), *odd, *normal],
+        encoder=encoder,
+        device=device,
+        library=library,
+        progress=progress,
+        stdin=stdin,
+    )
+    if not odd and not normal:
+        return embedded, None
+    hash_of = {
+        Path(path).resolve(): audio_hash
+        for path, audio_hash in zip(embedded.paths, embedded.audio_hashes, strict=True)
+    }
+    label_of: dict[str, int] = {}
+    for paths, label in ((odd, ODD), (normal, NORMAL)):
+        for path in paths:
+            audio_hash = hash_of.get(Path(path).resolve())
+            if audio_hash is None:
+                raise NamedLoopError(f"{os.fspath(path)} is named, but is no file that can be read as a loop")
+            if label_of.setdefault(audio_hash, label) != label:
+                raise NamedLoopError(f"{os.fspath(path)} is named both odd and normal")
+    labels = np.array([label_of.get(audio_hash, 0) for audio_hash in embedded.audio_hashes])
+    is_named = labels != 0
+    named = NamedLoops(embedded.embedding[is_named], labels[is_named].astype(np.int64))
+    rows = np.flatnonzero(~is_named)
+    return _subset(embedded, rows), named
+
+
+def _subset(embedded: EmbedResult, rows: npt.NDArray[np.int64]) -> EmbedResult:
+    prints = embedded.fingerprints
+    return replace(
+        embedded,
+        paths=tuple(embedded.paths[row] for row in rows),
+        durations_s=embedded.durations_s[rows],
+        audio_hashes=tuple(embedded.audio_hashes[row] for row in rows),
+        embedding=embedded.embedding[rows],
+        fingerprints=None if prints is None else prints[rows],
+    )
