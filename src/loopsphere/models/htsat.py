@@ -131,7 +131,8 @@ class WindowAttention(nn.Module):
         bias = self._bias(n_windows).to(query.dtype)
         attended = functional.scaled_dot_product_attention(query, key, value, bias)
         attended = attended.view(-1, n_windows, self.n_heads, side * side, dim // self.n_heads)
-        attended = self.proj(attended.transpose(2, 3).reshape(-1, dim)).view(n_clips, rows, columns, side, side, dim)
+        attended = self.proj(attended.transpose(2, 3).reshape(-1, dim))
+        attended = attended.view(n_clips, rows, columns, side, side, dim)
         tokens = attended.transpose(2, 3).reshape(n_clips, height, width, dim)
         if self.shift:
             tokens = tokens.roll((self.shift, self.shift), (1, 2))
