@@ -133,7 +133,7 @@ class Reason:
     value : float or str
         The loop's own.
     usual : (low, high) or None
-        Nine tenths of the normal loops lie between; None for words, and for faults with too few loops to tell.
+        Nine tenths of the normal loops lie between; None for words, and for faults where too few loops tell.
     """
 
     attribute: str

@@ -329,7 +329,9 @@ def demo(
         f"(alpha {100 * alpha:g} %); {found.n_on_top} of the oddest {found.n_planted} are planted"
     )
     page = found.results_folder / "report" / "index.html"
-    report.print(f"loops in {found.loops_folder}, results in {found.results_folder}; open {page}", markup=False)
+    report.print(
+        f"loops in {found.loops_folder}, results in {found.results_folder}; open {page}", markup=False
+    )
     emit_json(json, found.result.to_dict())
 
 
