@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from loopsphere.audio import load_clip
+from loopsphere.audio import waveform_again
 from loopsphere.embedding import Progress, silent
-from loopsphere.errors import AudioError
 from loopsphere.library.comparison import COMPARISON_RATE_HZ
 from loopsphere.library.duplicates import (
     DUPLICATES,
@@ -26,7 +25,7 @@ from loopsphere.library.duplicates import (
     neighbour_candidates,
 )
 from loopsphere.library.store import Library
-from loopsphere.types import EmbedResult, Float32Array
+from loopsphere.types import EmbedResult
 
 _PAIRS_PER_WRITE = 2_000
 _N_NEIGHBOURS = 5
@@ -194,7 +193,7 @@ def _judged(
     version = f"{question}-{VERDICTS_VERSION}"
     path_of = dict(zip(embedded.audio_hashes, embedded.paths, strict=True))
     known = {} if library is None else library.verdicts(version)
-    judge = Judge(question, lambda audio_hash: _waveform(path_of[audio_hash]), known)
+    judge = Judge(question, lambda audio_hash: waveform_again(path_of[audio_hash], COMPARISON_RATE_HZ), known)
     found: list[Judged] = []
     what = f"comparing loops ({question})"
     for n_done, pair in enumerate(pairs):
@@ -216,13 +215,6 @@ def _remember(library: Library | None, version: str, judge: Judge) -> None:
             lambda: library.put_verdicts(version, {pair: asdict(new) for pair, new in judge.new.items()})
         )
     judge.new.clear()
-
-
-def _waveform(path: str) -> Float32Array | None:
-    try:
-        return load_clip(path, COMPARISON_RATE_HZ).waveform
-    except AudioError:
-        return None  # it has gone since it was embedded
 
 
 def _grouped(embedded: EmbedResult, judged: Iterable[Judged]) -> npt.NDArray[np.int64]:

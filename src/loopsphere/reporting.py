@@ -5,26 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePath
-from urllib.parse import quote
 
-import numpy as np
-import numpy.typing as npt
-
-from loopsphere.audio import load_clip
+from loopsphere.audio import waveform_again
 from loopsphere.collection import DuplicateResult, find_duplicates
 from loopsphere.embedding import Progress, silent
 from loopsphere.encoders import Encoder
-from loopsphere.errors import AudioError, FeatureError
 from loopsphere.explain import ATTRIBUTES
-from loopsphere.explain.localise import Localisation, OddRange, TokenMemory
-from loopsphere.explain.neighbours import unit_rows
 from loopsphere.features.mel import log_mel
 from loopsphere.library import Library
+from loopsphere.locating import Located, card_numbers, locate_odd
 from loopsphere.model import library_versions
 from loopsphere.report import LoopColumns, LoopDetail, LoopGroup, ReportData, write_page
+from loopsphere.report.links import common_folder, loop_urls
 from loopsphere.report.media import (
     OPUS_RATE,
     oddness_base64,
@@ -32,88 +26,14 @@ from loopsphere.report.media import (
     peaks_base64,
     spectrum_base64,
 )
-from loopsphere.types import (
-    EmbedResult,
-    Explanation,
-    Float32Array,
-    Normality,
-    ScoreResult,
-    finite_or_none,
-)
+from loopsphere.report.places import map_places
+from loopsphere.types import EmbedResult, Explanation, Normality, ScoreResult, finite_or_none
 
-MAX_CARDS = 60
-"""Loops with a card: picture, curve and neighbours. The others are rows of a list."""
-MIN_CARDS = 12
-N_COMPARED = 200
-"""Normal loops, drawn evenly, that moments are compared with."""
 EMBEDDED_MB = 8.0
 """Sound that the page carries; what does not fit is played from where it lies."""
 MAX_CARRIED_S = 60.0
 """Seconds of the longest loop that the page carries."""
 _WAVE_COLUMNS, _HEAT_COLUMNS, _SPECTRUM_COLUMNS, _SPECTRUM_BANDS = 300, 160, 240, 64
-
-
-@dataclass(frozen=True)
-class Located:
-    """Where one loop is odd, and how it sounds at the encoder's rate.
-
-    Attributes
-    ----------
-    waveform : float32 ndarray of shape (n_samples,)
-    where : Localisation or None
-        None where there are too few normal loops to compare with.
-    """
-
-    waveform: Float32Array
-    where: Localisation | None
-
-
-def locate(
-    paths: Sequence[str],
-    normal_paths: Sequence[str],
-    encoder: Encoder,
-    *,
-    seed: int = 0,
-    progress: Progress = silent,
-) -> dict[str, Located]:
-    """Tell where loops are odd, against a sample of the normal ones.
-
-    Parameters
-    ----------
-    paths : sequence of str
-        The loops asked about.
-    normal_paths : sequence of str
-        `N_COMPARED` of them at most are drawn.
-    encoder : Encoder
-    seed : int, default=0
-    progress : callable
-
-    Returns
-    -------
-    located : dict of path to Located
-        Without files that are gone or changed into something that cannot be read.
-    """
-    rng = np.random.default_rng([seed, 31])
-    drawn = rng.permutation(len(normal_paths))[:N_COMPARED]
-    n_all, n_done = len(drawn) + len(paths), 0
-    progress("looking where", 0, n_all)
-    compared = []
-    for i in drawn:
-        waveform = _read(normal_paths[i], encoder.mel.sample_rate)
-        if waveform is not None:
-            compared.append(encoder.token_grids(waveform))
-        n_done += 1
-        progress("looking where", n_done, n_all)
-    memory = TokenMemory(random_state=seed).fit(compared) if len(compared) > 1 else None
-    located = {}
-    for path in paths:
-        waveform = _read(path, encoder.mel.sample_rate)
-        if waveform is not None:
-            where = memory.localise(encoder.token_grids(waveform)) if memory else None
-            located[path] = Located(waveform, where)
-        n_done += 1
-        progress("looking where", n_done, n_all)
-    return located
 
 
 def write_report(
@@ -218,9 +138,9 @@ def make_report(
     typical = [number[path] for path in result.normal.typical] if result.normal else []
     row_of = {path: row for row, path in enumerate(embedded.paths)}
     places, caption = map_places(embedded.embedding[[row_of[path] for path in paths]])
-    root, below, urls = _urls(paths, page_folder)
+    root, below, urls = loop_urls(paths, page_folder)
     return ReportData(
-        title=PurePath(_common(paths)).name or "loops",
+        title=PurePath(common_folder(paths)).name or "loops",
         alpha=result.alpha,
         threshold=finite_or_none(result.threshold),
         loops=LoopColumns(
@@ -253,68 +173,6 @@ def make_report(
             *facts,
         ],
     )
-
-
-def locate_odd(
-    result: ScoreResult, encoder: Encoder, *, seed: int = 0, progress: Progress = silent
-) -> dict[str, Located]:
-    """Tell where the odd loops, and others that get a card, are odd; see `locate`.
-
-    As for the explanations, they are compared with loops that are not odd and not among the oddest fifth.
-    """
-    cards = set(card_numbers(result))
-    asked = [loop.path for i, loop in enumerate(result.loops) if loop.is_odd or i in cards]
-    trusted = result.loops[max(len(cards), len(result.loops) // 5) :]
-    normal = [loop.path for loop in trusted if not loop.is_odd]
-    return locate(asked, normal, encoder, seed=seed, progress=progress)
-
-
-def ranges_of(result: ScoreResult, located: Mapping[str, Located]) -> dict[str, tuple[OddRange, ...]]:
-    """Return the odd stretches of each odd loop that was looked into."""
-    found = {}
-    for loop in result.loops:
-        where = located[loop.path].where if loop.path in located else None
-        if loop.is_odd and where is not None:
-            found[loop.path] = where.ranges
-    return found
-
-
-def card_numbers(result: ScoreResult) -> list[int]:
-    """Return which loops get a card: the odd ones, a dozen at least and `MAX_CARDS` at most."""
-    n_odd = sum(loop.is_odd for loop in result.loops)
-    return list(range(min(max(n_odd, MIN_CARDS), MAX_CARDS, len(result.loops))))
-
-
-def map_places(embedding: Float32Array) -> tuple[npt.NDArray[np.float64], str]:
-    """Lay loops out within the unit circle so that alike ones lie near each other.
-
-    Parameters
-    ----------
-    embedding : float32 ndarray of shape (n_loops, embedding_dim)
-
-    Returns
-    -------
-    places : float64 ndarray of shape (n_loops, 2)
-        The first two principal components of the embeddings' directions. Far ones are drawn inwards, so that
-        a single stranger does not press all others into the middle.
-    caption : str
-    """
-    from sklearn.decomposition import PCA
-
-    n_components = min(2, *embedding.shape)
-    pca = PCA(n_components, svd_solver="full" if len(embedding) < 500 else "randomized", random_state=0)
-    plane = np.zeros((len(embedding), 2))
-    plane[:, :n_components] = pca.fit_transform(unit_rows(embedding))
-    radius = np.linalg.norm(plane, axis=1)
-    scale = max(float(np.quantile(radius, 0.8)), 1e-9)
-    places = plane / scale
-    drawn = np.tanh(radius / scale) / np.maximum(radius / scale, 1e-9)
-    share = float(np.nan_to_num(pca.explained_variance_ratio_).sum())
-    caption = (
-        f"Loops that sound alike lie near each other. Two principal components, {100 * share:.0f} % of the "
-        "variance; the edge is drawn inwards."
-    )
-    return places * drawn[:, None] * 0.96, caption
 
 
 def _detail(
@@ -395,38 +253,7 @@ def _carried(numbers: Iterable[int], paths: Sequence[str], progress: Progress) -
 
 def _packed(path: str) -> str:
     """Return a loop's sound as text; nothing where it cannot be read, or is too long to be carried."""
-    waveform = _read(path, OPUS_RATE)
+    waveform = waveform_again(path, OPUS_RATE)
     if waveform is None or len(waveform) > MAX_CARRIED_S * OPUS_RATE:
         return ""
     return opus_base64(waveform)
-
-
-def _read(path: str, sample_rate: int) -> Float32Array | None:
-    """Return a loop again; None where it changed since it was scored and cannot be read any more."""
-    try:
-        return load_clip(path, sample_rate).waveform
-    except (AudioError, FeatureError):
-        return None
-
-
-def _common(paths: Sequence[str]) -> str:
-    """Return the deepest folder that holds all loops; empty where they share none, as on two drives."""
-    folders = [os.path.dirname(os.path.abspath(path)) for path in paths]  # noqa: PTH100, PTH120
-    try:
-        return os.path.commonpath(folders)
-    except ValueError:
-        return ""
-
-
-def _urls(paths: Sequence[str], page_folder: str | os.PathLike[str]) -> tuple[str, list[str], dict[int, str]]:
-    """Return the root's URL, each loop's path below it, and the URLs of loops that have no common root."""
-    common = _common(paths)
-    if not common:
-        whole = [Path(path).absolute() for path in paths]
-        return "", [path.as_posix() for path in whole], {i: path.as_uri() for i, path in enumerate(whole)}
-    below = [Path(os.path.relpath(path, common)).as_posix() for path in paths]
-    try:
-        root = quote(Path(os.path.relpath(common, page_folder)).as_posix())
-    except ValueError:  # on Windows, another drive than the page's
-        root = Path(common).as_uri()
-    return root + "/", below, {}

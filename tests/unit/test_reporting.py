@@ -11,8 +11,10 @@ import pytest
 
 from loopsphere.collection import DuplicateResult, LikePair
 from loopsphere.embedding import cached_encoder, embed
+from loopsphere.locating import card_numbers, locate_odd, ranges_of
 from loopsphere.report import ReportData
-from loopsphere.reporting import card_numbers, locate_odd, make_report, map_places, ranges_of
+from loopsphere.report.places import map_places
+from loopsphere.reporting import make_report
 from loopsphere.types import (
     EmbedResult,
     Explanation,

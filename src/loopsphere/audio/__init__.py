@@ -9,7 +9,7 @@ from loopsphere.audio.limits import (
     MIN_SAMPLE_RATE_HZ,
     SILENCE_DBFS,
 )
-from loopsphere.audio.loading import load_clip, load_recording
+from loopsphere.audio.loading import load_clip, load_recording, waveform_again
 
 __all__ = [
     "AUDIO_EXTENSIONS",
@@ -22,4 +22,5 @@ __all__ = [
     "find_loops",
     "load_clip",
     "load_recording",
+    "waveform_again",
 ]

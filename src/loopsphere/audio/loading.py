@@ -178,6 +178,20 @@ def load_clip(path: str | os.PathLike[str], sample_rate: int) -> Clip:
     )
 
 
+def waveform_again(path: str | os.PathLike[str], sample_rate: int) -> Float32Array | None:
+    """Return the waveform of a loop that was read before, as `load_clip` does.
+
+    Returns
+    -------
+    waveform : float32 ndarray of shape (n_samples,), or None
+        None where the file has gone since, or has become unreadable.
+    """
+    try:
+        return load_clip(path, sample_rate).waveform
+    except AudioError:
+        return None
+
+
 def load_recording(path: str | os.PathLike[str]) -> Recording:
     """Decode one file as it is stored: its own rate, its first two channels.
 

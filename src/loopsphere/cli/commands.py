@@ -67,7 +67,7 @@ def scan(
     strict: options.Strict = False,
 ) -> None:
     """Rank a collection's own loops by how odd they are, without labels, and say why."""
-    from loopsphere import embedding, naming, pipeline, reporting
+    from loopsphere import embedding, locating, naming, pipeline, reporting
     from loopsphere.cli.tables import print_result
     from loopsphere.exports import write_labels
     from loopsphere.outputs import write_results
@@ -104,7 +104,7 @@ def scan(
     with progress_bar() as progress:
         loaded, located = embedding.cached_encoder(encoder, device), None
         if labels is not None or (out is not None and report):
-            located = reporting.locate_odd(result, loaded, seed=seed, progress=progress)
+            located = locating.locate_odd(result, loaded, seed=seed, progress=progress)
         if out is not None:
             written += map(str, write_results(out, result))
         if out is not None and report:
@@ -121,7 +121,7 @@ def scan(
             )
             written.append(str(page))
     if labels is not None and located is not None:
-        tracks = write_labels(labels, reporting.ranges_of(result, located))
+        tracks = write_labels(labels, locating.ranges_of(result, located))
         written.append(f"{len(tracks)} label tracks in {labels}")
     written += ways_out.write_odd(result, playlist=playlist, copy_to=copy_to, link_to=link_to)
     if written:
