@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from loopsphere.detect.base import Float64Array, principal_axes
+from loopsphere.detect.base import Float64Array
 from loopsphere.detect.spheres import nearest_others
 
 N_NEIGHBORS = 5
@@ -42,14 +42,14 @@ def neighbour_metric(latent: Float64Array) -> tuple[npt.NDArray[np.float32], Flo
     """
     if len(latent) < 2:
         return np.empty((0, latent.shape[1]), dtype=np.float32), np.empty(0)
-    basis, _ = principal_axes(latent - latent.mean(axis=0))
-    inside = latent @ basis.T
-    variances, vectors = np.linalg.eigh(_neighbour_scatter(inside))
-    variances = np.maximum(variances, 0.0)
-    floor = SHRINKAGE * float(variances.mean()) if variances.size else 0.0
-    if floor <= 0.0:
+    basis = _row_space(latent - latent.mean(axis=0))
+    variances, vectors = np.linalg.eigh(_neighbour_scatter(latent @ basis.T))
+    kept = variances > np.finfo(np.float64).eps * len(basis) * max(variances[-1], 0.0)
+    if not kept.any():
         return np.empty((0, latent.shape[1]), dtype=np.float32), np.empty(0)
-    return (vectors.T @ basis).astype(np.float32), np.sqrt(floor / (variances + floor))
+    variances, axes = variances[kept], vectors.T[kept] @ basis
+    floor = SHRINKAGE * variances.mean()
+    return axes.astype(np.float32), np.sqrt(floor / (variances + floor))
 
 
 def measured(latent: Float64Array, axes: npt.NDArray[np.float32], gains: Float64Array) -> Float64Array:
@@ -59,6 +59,15 @@ def measured(latent: Float64Array, axes: npt.NDArray[np.float32], gains: Float64
     directions = axes.astype(np.float64)
     shrunk: Float64Array = latent + (latent @ directions.T * (gains - 1.0)) @ directions
     return shrunk
+
+
+def _row_space(centred: Float64Array) -> Float64Array:
+    """Return orthonormal rows that span those of `centred`; all directions where loops are many."""
+    n_loops, dimension = centred.shape
+    if n_loops > dimension:
+        return np.eye(dimension)
+    # Centred rows add up to zero: the last one adds no direction.
+    return np.linalg.qr(centred[:-1].T)[0].T
 
 
 def _neighbour_scatter(loops: Float64Array) -> Float64Array:

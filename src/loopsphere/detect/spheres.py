@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -31,9 +33,7 @@ def local_spheres(latent: Float64Array, seeds: npt.NDArray[np.int64]) -> tuple[F
     n_neighbors = min(LOOPS_PER_SPHERE, len(latent))
     centers = np.empty((len(seeds), latent.shape[1]))
     squared_radii = np.empty(len(seeds))
-    for start in range(0, len(seeds), _ROWS_AT_ONCE):
-        part = slice(start, start + _ROWS_AT_ONCE)
-        squared = _pairwise_squared(latent[seeds[part]], latent)
+    for part, squared in _squared_distances(latent[seeds], latent):
         nearest = latent[np.argpartition(squared, n_neighbors - 1, axis=1)[:, :n_neighbors]]
         centers[part] = nearest.mean(axis=1)
         squared_radii[part] = np.mean(np.sum((nearest - centers[part, None]) ** 2, axis=2), axis=1)
@@ -47,10 +47,9 @@ def nearest_others(loops: Float64Array, n_neighbors: int) -> npt.NDArray[np.int6
     """Return the nearest other loops of each loop, in no order; shape (n_loops, at most n_neighbors)."""
     n_nearest = min(n_neighbors, len(loops) - 1)
     parts = []
-    for start in range(0, len(loops), _ROWS_AT_ONCE):
-        squared = _pairwise_squared(loops[start : start + _ROWS_AT_ONCE], loops)
+    for part, squared in _squared_distances(loops, loops):
         rows = np.arange(len(squared))
-        squared[rows, start + rows] = np.inf
+        squared[rows, part.start + rows] = np.inf
         parts.append(np.argpartition(squared, n_nearest - 1, axis=1)[:, :n_nearest])
     return np.concatenate(parts)
 
@@ -61,8 +60,8 @@ def sphere_distances(
     """Return the mean squared distance, in squared radii, from the nearest spheres; shape (n_loops,)."""
     n_nearest = min(NEAREST_SPHERES, len(spheres))
     parts = []
-    for start in range(0, len(latent), _ROWS_AT_ONCE):
-        relative = _pairwise_squared(latent[start : start + _ROWS_AT_ONCE], spheres) / squared_radii
+    for _, squared in _squared_distances(latent, spheres):
+        relative = squared / squared_radii
         parts.append(
             np.sort(np.partition(relative, n_nearest - 1, axis=1)[:, :n_nearest], axis=1).mean(axis=1)
         )
@@ -72,10 +71,9 @@ def sphere_distances(
 def nearest_offsets(latent: Float64Array, spheres: Float64Array, squared_radii: Float64Array) -> Float64Array:
     """Return the way from the centre of the nearest sphere, in its radii, to each loop; shape of `latent`."""
     parts = []
-    for start in range(0, len(latent), _ROWS_AT_ONCE):
-        loops = latent[start : start + _ROWS_AT_ONCE]
-        nearest = np.argmin(_pairwise_squared(loops, spheres) / squared_radii, axis=1)
-        parts.append((loops - spheres[nearest]) / np.sqrt(squared_radii[nearest, None]))
+    for part, squared in _squared_distances(latent, spheres):
+        nearest = np.argmin(squared / squared_radii, axis=1)
+        parts.append((latent[part] - spheres[nearest]) / np.sqrt(squared_radii[nearest, None]))
     return np.concatenate(parts) if parts else latent
 
 
@@ -88,6 +86,13 @@ def sphere_contrast(learnt_from: Float64Array, held_out: Float64Array, shuffled:
     return at_home / max(astray, 1e-30)
 
 
-def _pairwise_squared(a: Float64Array, b: Float64Array) -> Float64Array:
-    squared: Float64Array = np.sum(a**2, axis=1)[:, None] + np.sum(b**2, axis=1) - 2.0 * a @ b.T
-    return np.maximum(squared, 0.0)
+def _squared_distances(a: Float64Array, b: Float64Array) -> Iterator[tuple[slice, Float64Array]]:
+    """Yield the squared distances of some rows of `a` from all of `b` at a time, and which rows they are."""
+    b_squared = np.einsum("ij,ij->i", b, b)
+    b_turned = np.ascontiguousarray(-2.0 * b.T)
+    for start in range(0, len(a), _ROWS_AT_ONCE):
+        part = slice(start, start + _ROWS_AT_ONCE)
+        squared: Float64Array = a[part] @ b_turned
+        squared += np.einsum("ij,ij->i", a[part], a[part])[:, None]
+        squared += b_squared
+        yield part, np.maximum(squared, 0.0, out=squared)
