@@ -97,9 +97,8 @@ def main() -> None:
     auroc = {name: float(np.mean([turn.auroc for turn in of])) for name, of in turns.items()}
     versions = ", ".join(f"{name} {version}" for name, version in library_versions().items())
     print("# Speed of the detectors\n")
-    print(
-        f"Made by `python benchmarks/detector_speed.py --runs {n_runs}` on {os.cpu_count()} cores;\n{versions}."
-    )
+    command = f"python benchmarks/detector_speed.py --runs {n_runs}"
+    print(f"Made by `{command}` on {os.cpu_count()} cores;\n{versions}.")
     print("Processor time adds up both cores: it tells what a fit costs on a machine with other work too.")
     print(f"{N_LEARNT:,} x {DIMENSION:,} learnt, {2 * N_JUDGED:,} judged.\n")
     print(
