@@ -16,7 +16,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from loopsphere.cli import options
 from loopsphere.cli.commands import app
+from loopsphere.detect import DEFAULT_DETECTOR
+from loopsphere.embedding import DEFAULT_ENCODER
+from loopsphere.pipeline import DEFAULT_ALPHA
 
 README = Path(__file__).parents[2] / "README.md"
 COMMANDS = sorted(command.name or command.callback.__name__ for command in app.registered_commands)
@@ -58,6 +62,12 @@ def test_help_imports_nothing_heavy():
     assert out.splitlines()[-1] == "[]"
 
 
+def test_the_defaults_are_those_of_the_library():
+    assert (options.ENCODER, options.DETECTOR, options.ALPHA) == (
+        DEFAULT_ENCODER, DEFAULT_DETECTOR, DEFAULT_ALPHA,
+    )  # fmt: skip
+
+
 def test_scan_prints_and_writes(collection, tmp_path):
     result = run("scan", collection, "--detector", "knn", "--out", tmp_path / "out", "--top", "3")
     assert result.exit_code == 0, result.output
@@ -66,7 +76,9 @@ def test_scan_prints_and_writes(collection, tmp_path):
         rows = list(csv.DictReader(file))
     record = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
     assert [row["path"] for row in rows] == [loop["path"] for loop in record["loops"]]
-    assert list(record) == ["encoder", "detector", "alpha", "threshold", "loops", "skipped", "notes"]
+    assert list(record) == [
+        "encoder", "detector", "alpha", "threshold", "loops", "skipped", "notes", "explanations", "normal",
+    ]  # fmt: skip
     assert set(record["loops"][0]) == {"path", "duration_s", "anomaly_score", "p_value", "is_odd"}
 
 

@@ -22,14 +22,14 @@ def duplicates(
             help="Also look for loops that are another moved in time or pitch.",
         ),
     ] = True,
-    encoder: options.Encoder = "bundled",
+    encoder: options.Encoder = options.ENCODER,
     device: options.Device = "auto",
     library: options.Library = None,
     no_library: options.NoLibrary = False,
     top: Annotated[int, typer.Option(min=0, help="How many lines to print.")] = 50,
     json: options.Json = None,
 ) -> None:
-    """List copies of one loop in any format and at any gain, near-duplicates, and loops moved."""
+    """List copies in any format, near-duplicates and loops moved."""
     from loopsphere.cli.tables import print_duplicates, print_skipped
     from loopsphere.collection import find_duplicates
     from loopsphere.embedding import embed
@@ -58,7 +58,7 @@ def similar(
     top: Annotated[int, typer.Option(min=1, help="How many loops to list.")] = 10,
     bpm: Annotated[str | None, typer.Option(metavar="FROM-TO", help="Only loops of this tempo.")] = None,
     key: Annotated[str | None, typer.Option(help="Only loops in this key, such as Am.")] = None,
-    encoder: options.Encoder = "bundled",
+    encoder: options.Encoder = options.ENCODER,
     device: options.Device = "auto",
     json: options.Json = None,
 ) -> None:

@@ -76,6 +76,12 @@ def progress_bar() -> Iterator[Progress]:
         yield report
 
 
+def exit_if_skipped(strict: bool, n_skipped: int) -> None:
+    """End with the status of nothing usable where `--strict` was given and a file was skipped."""
+    if strict and n_skipped:
+        raise typer.Exit(EXIT_NOTHING_USABLE)
+
+
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
     """Turn errors that a user can mend into one line on standard error and an exit status."""
 

@@ -24,7 +24,7 @@ def explain(
     encoder: Annotated[
         str | None, typer.Option(help="The bundled one, or the model's own, if not given.")
     ] = None,
-    detector: options.Detector = "deep-svdd",
+    detector: options.Detector = options.DETECTOR,
     alpha: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, help="False-alarm rate; 0.05, or the model's own.")
     ] = None,
@@ -32,7 +32,7 @@ def explain(
     device: options.Device = "auto",
     json: options.Json = None,
 ) -> None:
-    """Tell all that is known of one loop: how odd, why, what it is like and what is usual."""
+    """Tell all of one loop: how odd, why, like what, what is usual."""
     from rich.text import Text
 
     from loopsphere.one_loop import explain_loop

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+ENCODER, DETECTOR, ALPHA = "bundled", "deep-svdd", 0.05
+"""The defaults, spelled here so that `--help` imports no network."""
+
 Sources = Annotated[
     list[str],
     typer.Argument(

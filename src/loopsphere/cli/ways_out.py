@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from loopsphere.types import LoopScore, ScoreResult
 
 Playlist = Annotated[
@@ -46,3 +48,9 @@ def write_odd(
     if link_to is not None:
         written.append(f"{len(link_loops(link_to, odd))} links in {link_to}")
     return written
+
+
+def print_written(report: Console, written: list[str]) -> None:
+    """Say what was written, a line each, which no terminal's width breaks: paths are there to be copied."""
+    for what in written:
+        report.print(f"wrote {what}", markup=False, soft_wrap=True)

@@ -1,0 +1,73 @@
+"""The commands about encoders: `embed` and `encoders`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loopsphere.cli import options
+from loopsphere.cli.console import (
+    console,
+    emit_json,
+    exit_if_skipped,
+    is_stdout,
+    progress_bar,
+    reports_errors,
+)
+from loopsphere.cli.libraries import chosen_library, print_usage
+
+
+@reports_errors
+def embed(
+    sources: options.Sources,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="An .npz or .parquet file to write.")
+    ],
+    encoder: options.Encoder = options.ENCODER,
+    device: options.Device = "auto",
+    library: options.Library = None,
+    no_library: options.NoLibrary = False,
+    json: options.Json = None,
+    strict: options.Strict = False,
+) -> None:
+    """Write the embeddings of loops, to use elsewhere."""
+    from loopsphere import embedding
+    from loopsphere.cli.tables import print_skipped
+    from loopsphere.outputs import check_embeddings_path, write_embeddings
+
+    check_embeddings_path(output)
+    report = console(stderr=is_stdout(json))
+    known = chosen_library(sources, library, none=no_library, report=report)
+    with progress_bar() as progress:
+        result = embedding.embed(sources, encoder=encoder, device=device, library=known, progress=progress)
+    write_embeddings(output, result)
+    n_loops, dim = result.embedding.shape
+    report.print(
+        f"embedded {n_loops} loops in {dim} dimensions ({result.encoder}); wrote {output}", markup=False
+    )
+    print_usage(report, known)
+    print_skipped(report, result.skipped)
+    emit_json(json, result.summary())
+    exit_if_skipped(strict, len(result.skipped))
+
+
+@reports_errors
+def encoders(json: options.Json = None) -> None:
+    """List the encoders that have a name."""
+    from dataclasses import asdict
+
+    from rich.table import Table
+
+    from loopsphere.encoders.registry import ENCODERS
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("name", "dimensions", "fusion", "licence", "download", "what it is"):
+        table.add_column(name)
+    for record in ENCODERS.values():
+        size = f"{record.size_mb} MB" if record.size_mb else "none"
+        fused = "yes" if record.fused else "no"
+        table.add_row(record.name, str(record.embedding_dim), fused, record.licence, size, record.note)
+    console(stderr=is_stdout(json)).print(table)
+    emit_json(json, {"encoders": [asdict(record) for record in ENCODERS.values()]})

@@ -1,0 +1,128 @@
+"""The commands about learnt collections: `fit`, `score` and `info`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loopsphere.cli import options, ways_out
+from loopsphere.cli.console import (
+    console,
+    emit_json,
+    exit_if_skipped,
+    is_stdout,
+    progress_bar,
+    reports_errors,
+)
+from loopsphere.cli.libraries import chosen_library, print_usage
+
+
+@reports_errors
+def fit(
+    sources: options.Sources,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The model file to write.")],
+    odd: options.Odd = None,
+    normal: options.Normal = None,
+    encoder: options.Encoder = options.ENCODER,
+    detector: options.Detector = options.DETECTOR,
+    alpha: options.Alpha = options.ALPHA,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    library: options.Library = None,
+    no_library: options.NoLibrary = False,
+    json: options.Json = None,
+    strict: options.Strict = False,
+) -> None:
+    """Learn what is normal in a collection, to score others later."""
+    from loopsphere import pipeline
+    from loopsphere.cli.tables import print_skipped
+
+    report = console(stderr=is_stdout(json))
+    known = chosen_library(sources, library, none=no_library, report=report)
+    with progress_bar() as progress:
+        model = pipeline.fit(
+            sources,
+            odd=odd or (),
+            normal=normal or (),
+            encoder=encoder,
+            detector=detector,
+            alpha=alpha,
+            seed=seed,
+            device=device,
+            library=known,
+            progress=progress,
+        )
+    model.save(output)
+    n_loops = len(model.calibration_scores)
+    learnt = f"learnt {n_loops} loops ({model.detector_name} on {model.encoder})"
+    report.print(f"{learnt}; wrote {output}", markup=False)
+    for note in model.caveats(alpha):
+        report.print(f"Note: {note}.", markup=False)
+    print_usage(report, known)
+    print_skipped(report, model.skipped)
+    emit_json(json, model.summary())
+    exit_if_skipped(strict, len(model.skipped))
+
+
+@reports_errors
+def score(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="What `loopsphere fit` wrote.")],
+    sources: options.Sources,
+    encoder: Annotated[
+        str | None, typer.Option(help="Where the model's encoder lies, if not where it was at fit.")
+    ] = None,
+    alpha: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="False-alarm rate; the model's own if not given.")
+    ] = None,
+    playlist: ways_out.Playlist = None,
+    copy_to: ways_out.CopyTo = None,
+    link_to: ways_out.LinkTo = None,
+    device: options.Device = "auto",
+    top: options.Top = 20,
+    library: options.Library = None,
+    no_library: options.NoLibrary = False,
+    json: options.Json = None,
+    strict: options.Strict = False,
+) -> None:
+    """Score new loops against a learnt collection."""
+    from loopsphere import pipeline
+    from loopsphere.cli.tables import print_result
+
+    report = console(stderr=is_stdout(json))
+    known = chosen_library(sources, library, none=no_library, report=report)
+    with progress_bar() as progress:
+        result = pipeline.score(
+            model,
+            sources,
+            alpha=alpha,
+            encoder=encoder,
+            device=device,
+            library=known,
+            progress=progress,
+        )
+    print_result(report, result, top)
+    print_usage(report, known)
+    written = ways_out.write_odd(result, playlist=playlist, copy_to=copy_to, link_to=link_to)
+    ways_out.print_written(report, written)
+    emit_json(json, result.to_dict())
+    exit_if_skipped(strict, len(result.skipped))
+
+
+@reports_errors
+def info(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="What `loopsphere fit` wrote.")],
+    json: options.Json = None,
+) -> None:
+    """Say what a model file holds."""
+    from loopsphere.model import load_model
+
+    summary = load_model(model).summary()
+    report = console(stderr=is_stdout(json))
+    for name, value in summary.items():
+        shown = (
+            ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else value
+        )
+        report.print(f"{name.replace('_', ' '):26} {shown}", markup=False)
+    emit_json(json, summary)

@@ -1,0 +1,156 @@
+"""The command `scan`: a collection's own loops, the oddest first, and every way out."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from loopsphere.cli import options, ways_out
+from loopsphere.cli.console import (
+    console,
+    emit_json,
+    exit_if_skipped,
+    is_stdout,
+    progress_bar,
+    reports_errors,
+)
+from loopsphere.cli.libraries import chosen_library, print_usage
+
+if TYPE_CHECKING:
+    from loopsphere.embedding import Progress
+    from loopsphere.encoders import Encoder
+    from loopsphere.library import Library
+    from loopsphere.types import EmbedResult, ScoreResult
+
+
+@reports_errors
+def scan(
+    sources: options.Sources,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write results.csv, results.json and report/index.html there, a page to hear.",
+        ),
+    ] = None,
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Whether --out gets the page; without, it is faster.")
+    ] = True,
+    playlist: ways_out.Playlist = None,
+    labels: ways_out.Labels = None,
+    copy_to: ways_out.CopyTo = None,
+    link_to: ways_out.LinkTo = None,
+    odd: options.Odd = None,
+    normal: options.Normal = None,
+    encoder: options.Encoder = options.ENCODER,
+    detector: options.Detector = options.DETECTOR,
+    alpha: options.Alpha = options.ALPHA,
+    seed: options.Seed = 0,
+    explain: Annotated[
+        bool, typer.Option("--explain/--no-explain", help="Say why a loop is odd; without, it is faster.")
+    ] = True,
+    device: options.Device = "auto",
+    top: options.Top = 20,
+    library: options.Library = None,
+    no_library: options.NoLibrary = False,
+    json: options.Json = None,
+    strict: options.Strict = False,
+) -> None:
+    """Rank a collection's own loops, the oddest first; say why."""
+    from loopsphere import naming, pipeline
+    from loopsphere.cli.tables import print_result
+    from loopsphere.embedding import cached_encoder
+
+    terminal = console(stderr=is_stdout(json))
+    known = chosen_library(sources, library, none=no_library, report=terminal, make=True)
+    pipeline.check_arguments(detector, alpha)
+    chosen = naming.detector_for(detector, odd or (), normal or ())
+    started = time.monotonic()
+    with progress_bar() as progress:
+        embedded, named = naming.embed_named(
+            sources,
+            odd or (),
+            normal or (),
+            encoder=encoder,
+            device=device,
+            library=known,
+            progress=progress,
+        )
+        result = pipeline.scan_embeddings(
+            embedded,
+            named=named,
+            detector=chosen,
+            alpha=alpha,
+            seed=seed,
+            explain=explain,
+            device=device,
+            library=known,
+            progress=progress,
+        )
+    took_s = time.monotonic() - started
+    print_result(terminal, result, top)
+    print_usage(terminal, known)
+    written = ways_out.write_odd(result, playlist=playlist, copy_to=copy_to, link_to=link_to)
+    with progress_bar() as progress:
+        written += _write_answers(
+            result,
+            embedded,
+            cached_encoder(encoder, device),
+            out=out,
+            page=report,
+            labels=labels,
+            library=known,
+            seconds=took_s,
+            seed=seed,
+            progress=progress,
+        )
+    ways_out.print_written(terminal, written)
+    emit_json(json, result.to_dict())
+    exit_if_skipped(strict, len(result.skipped))
+
+
+def _write_answers(
+    result: ScoreResult,
+    embedded: EmbedResult,
+    encoder: Encoder,
+    *,
+    out: Path | None,
+    page: bool,
+    labels: Path | None,
+    library: Library | None,
+    seconds: float,
+    seed: int,
+    progress: Progress,
+) -> list[str]:
+    """Write the tables, the page and the label tracks that are asked for; return what was written."""
+    from loopsphere.exports import write_labels
+    from loopsphere.locating import locate_odd, ranges_of
+    from loopsphere.outputs import write_results
+    from loopsphere.reporting import write_report
+
+    written: list[str] = []
+    if out is not None:
+        written += map(str, write_results(out, result))
+    if labels is None and (out is None or not page):
+        return written
+    located = locate_odd(result, encoder, seed=seed, progress=progress)
+    if labels is not None:
+        tracks = write_labels(labels, ranges_of(result, located))
+        written.append(f"{len(tracks)} label tracks in {labels}")
+    if out is not None and page:
+        index = write_report(
+            out / "report",
+            result,
+            embedded,
+            encoder,
+            located=located,
+            library=library,
+            seconds=seconds,
+            seed=seed,
+            progress=progress,
+        )
+        written.append(str(index))
+    return written
