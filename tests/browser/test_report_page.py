@@ -242,7 +242,7 @@ def test_everything_is_told(small: Any) -> None:
     assert "Clipped for 1.2 % of its length; brighter than 98 % of your loops." in card
     assert "Oddest at 0.5 to 0.9 s (2.0 kHz to 8.0 kHz)." in card
     text = small.inner_text("main")
-    for part in ("Most typical", "84 to 96 BPM", "12 loops like", "the same samples", "truncated", "bundled"):
+    for part in ("Most typical", "84 to 96 BPM", "12 loops like", "The same samples", "truncated", "bundled"):
         assert part in text
     assert "Twenty loops are few." in text
 

@@ -55,7 +55,12 @@ function drawMap(canvas, points, isOdd, shown, selected, playing, ink) {
   for (let i = 0; i < points.count; i++) {
     if (isOdd(i)) continue;
     const [x, y] = at(i);
-    context.fillRect(x - radius, y - radius, 2 * radius, 2 * radius);
+    if (radius < 1) context.fillRect(x - radius, y - radius, 2 * radius, 2 * radius);
+    else {
+      context.beginPath();
+      context.arc(x, y, radius + 0.3, 0, 7);
+      context.fill();
+    }
   }
   context.globalAlpha = 1;
   for (let i = points.count - 1; i >= 0; i--) {

@@ -13,6 +13,9 @@ const plural = (n, one) => n.toLocaleString("en") + " " + one + (n === 1 ? "" : 
 const seconds = (s) => (s < 60 ? s.toFixed(1) + " s" : Math.floor(s / 60) + ":" + String(Math.floor(s % 60)).padStart(2, "0"));
 const hertz = (hz) => (hz < 1000 ? Math.round(hz / 10) * 10 + " Hz" : (hz / 1000).toFixed(hz < 9950 ? 1 : 0) + " kHz");
 const text = (value) => document.createTextNode(value);
+// A minus as long as a plus, at which no line breaks.
+const prose = (value) => value.replace(/(?<![\w.-])-(?=\d)/g, "\u2212");
+const sentence = (value) => value.slice(0, 1).toUpperCase() + value.slice(1);
 const lowPath = loops.path.map((path) => path.toLowerCase());
 
 function make(tag, attributes, ...children) {
@@ -111,7 +114,8 @@ function chip(i, remark) {
 // ---- the list ----------------------------------------------------------------------------------------------
 
 function whereText(detail, duration) {
-  if (!detail.ranges.length) return "";
+  if (!detail.curve) return "";
+  if (!detail.ranges.length) return "No moment of it is odd by itself.";
   const covered = detail.ranges.reduce((sum, [start, end]) => sum + end - start, 0);
   if (covered > 0.85 * duration) return "Odd from beginning to end.";
   const strongest = [...detail.ranges].sort((a, b) => b[4] - a[4]).slice(0, 3).sort((a, b) => a[0] - b[0]);
@@ -121,19 +125,19 @@ function whereText(detail, duration) {
 
 function whyOf(detail) {
   const sentences = [];
-  for (const fault of detail.faults) sentences.push(make("span", { class: "fault" }, text(fault)));
-  for (const reason of detail.reasons) if (!detail.faults.includes(reason)) sentences.push(make("span", {}, text(reason)));
+  for (const fault of detail.faults) sentences.push(make("span", { class: "fault" }, text(prose(fault))));
+  for (const reason of detail.reasons) if (!detail.faults.includes(reason)) sentences.push(make("span", {}, text(prose(reason))));
   if (!sentences.length) {
     return make("p", { class: "why none" }, text(detail.explained ? "No single attribute stands out; it is the sound as a whole." : "Unlike the normal loops as a whole."));
   }
-  sentences[0].textContent = sentences[0].textContent[0].toUpperCase() + sentences[0].textContent.slice(1);
-  const parts = sentences.flatMap((sentence, k) => [sentence, text(k + 1 < sentences.length ? "; " : ".")]);
+  sentences[0].textContent = sentence(sentences[0].textContent);
+  const parts = sentences.flatMap((part, k) => [part, text(k + 1 < sentences.length ? "; " : ".")]);
   return make("p", { class: "why" }, ...parts);
 }
 
 function measure(i) {
   return make("p", { class: "measure", title: "Score, and the share of normal loops that look at least as odd" },
-    make("strong", {}, text(scores[i].toPrecision(3))), text("p " + loops.p[i].toFixed(3) + " · " + seconds(loops.duration_s[i])));
+    make("strong", {}, make("small", {}, text("score ")), text(scores[i].toPrecision(3))), text("p " + loops.p[i].toFixed(3) + " · " + seconds(loops.duration_s[i])));
 }
 
 function figure(i, detail) {
@@ -213,6 +217,7 @@ function refreshList() {
   list.replaceChildren(...chunks);
   chunks.slice(0, 2).forEach(fill);
   chunks.forEach((chunk) => watcher.observe(chunk));
+  $("legend").hidden = !state.visible.some((i) => data.details[i]?.curve);
   $("list-count").textContent = state.visible.length
     ? plural(state.visible.length, "loop") + ", the oddest first"
     : state.query || state.folder ? "No loop fits." : "Nothing is odd at this threshold.";
@@ -420,10 +425,10 @@ function fillNotes() {
   $("typical").append(...data.typical.map((i) => make("li", {}, chip(i, ""))));
   $("modes-box").hidden = data.modes.length < 2;
   $("modes").append(...data.modes.map((mode) => make("li", {}, text(mode.text + " "), ...mode.loops.map((i) => chip(i, "")))));
-  pairs($("ranges"), data.usual);
+  pairs($("ranges"), data.usual.map(([name, range]) => [name, prose(range)]));
   $("ranges-box").hidden = !data.usual.length;
   $("duplicates").hidden = !data.duplicates.length;
-  $("duplicate-groups").append(...data.duplicates.map((group) => make("div", { class: "group" }, make("p", {}, text(group.text)), make("div", { class: "plays" }, ...group.loops.map((i) => chip(i, ""))))));
+  $("duplicate-groups").append(...data.duplicates.map((group) => make("div", { class: "group" }, make("p", {}, text(sentence(group.text))), make("div", { class: "plays" }, ...group.loops.map((i) => chip(i, ""))))));
   $("skipped").hidden = !data.skipped.length;
   pairs($("skipped-files"), data.skipped);
   $("remarks").append(...data.notes.map((note) => make("li", {}, text(note))));
