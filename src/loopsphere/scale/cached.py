@@ -1,0 +1,148 @@
+"""Score embeddings that are there already, as a stream: a million rows never lie in memory together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from loopsphere.embedding import Progress, Sources, as_list, silent
+from loopsphere.errors import LoopsphereError, ModelFileError
+from loopsphere.files import whole_file
+from loopsphere.model import Model, load_model
+from loopsphere.pipeline import check_arguments
+from loopsphere.scale.results import ScaleResult, Tally, score_columns
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+_ROWS_PER_BATCH = 8192
+_KEPT_COLUMNS = ("path", "duration_s", "audio_hash", "reason")
+
+
+def is_cached(sources: Sequence[str]) -> bool:
+    """Tell whether all sources are embeddings: `.parquet` files with that column, or folders of shards."""
+    files = [_files(source) for source in sources]
+    return bool(files) and all(found and _has_embeddings(found[0]) for found in files)
+
+
+def score_cached(
+    model: Model | str | os.PathLike[str],
+    sources: Sources,
+    output: str | os.PathLike[str],
+    *,
+    alpha: float | None = None,
+    progress: Progress = silent,
+) -> ScaleResult:
+    """Score embeddings against a learnt collection, in constant memory.
+
+    Parameters
+    ----------
+    model : Model or path
+    sources : path or iterable of paths
+        `.parquet` files that `loopsphere embed` wrote, or its folders of shards.
+    output : path
+        The `.parquet` file to write: `path`, `duration_s`, `audio_hash`, `reason`, `anomaly_score`, `p_value`
+        and `is_odd`, one row a loop in the order of the sources.
+    alpha : float or None
+        The false-alarm rate; None takes the one of the model.
+    progress : callable
+
+    Returns
+    -------
+    result : ScaleResult
+
+    Raises
+    ------
+    ModelFileError
+        The model cannot be read, or the embeddings are by another encoder.
+    LoopsphereError
+        A source holds no embeddings.
+    """
+    import pyarrow.parquet as pq
+
+    learnt = model if isinstance(model, Model) else load_model(model)
+    rate = learnt.alpha if alpha is None else alpha
+    check_arguments(learnt.detector_name, rate)
+    files = [file for source in as_list(sources) for file in _files(os.fspath(source))]
+    tally = Tally(rate)
+    for file in files:
+        _check_maker(file, learnt)
+        tally.n_total += pq.read_metadata(file).num_rows
+    if not files:
+        raise LoopsphereError(f"no embeddings in {', '.join(map(os.fspath, as_list(sources)))}")
+    with whole_file(output) as target:
+        writer = None
+        for table in _scored(files, learnt, rate):
+            writer = writer or pq.ParquetWriter(target, table.schema, compression="zstd")
+            writer.write_table(table)
+            tally.count(table)
+            progress("scoring loops", tally.n_loops, tally.n_total)
+        if writer is not None:
+            writer.close()
+    tally.n_shards = 1
+    return tally.result(learnt.encoder, learnt.encoder_hash)
+
+
+def _files(source: str) -> list[str]:
+    path = Path(source)
+    if path.is_dir():
+        return sorted(str(part) for part in path.glob("part-*.parquet"))
+    return [source] if path.suffix.lower() == ".parquet" and path.is_file() else []
+
+
+def _opened(file: str) -> pq.ParquetFile:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.ParquetFile(file)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise LoopsphereError(f"{file} cannot be read as Parquet: {error}") from error
+
+
+def _has_embeddings(file: str) -> bool:
+    with _opened(file) as parquet:
+        return "embedding" in parquet.schema_arrow.names
+
+
+def _check_maker(file: str, model: Model) -> None:
+    with _opened(file) as parquet:
+        schema = parquet.schema_arrow
+    if not {"path", "embedding"} <= set(schema.names):
+        raise LoopsphereError(f"{file} has no columns 'path' and 'embedding'; loopsphere embed writes them")
+    noted = (schema.metadata or {}).get(b"encoder_hash", b"").decode()
+    if noted != model.encoder_hash:
+        raise ModelFileError(
+            f"this model was made with encoder {model.encoder!r} ({model.encoder_hash[:12]}), but the "
+            f"embeddings in {file} by {noted[:12] or 'one that is not named'}"
+        )
+
+
+def _scored(files: Sequence[str], model: Model, alpha: float) -> Iterator[pa.Table]:
+    """Yield the rows of all files with their scores, some thousand at a time."""
+    import pyarrow as pa
+
+    for file in files:
+        with _opened(file) as parquet:
+            for batch in parquet.iter_batches(_ROWS_PER_BATCH):
+                embeddings = batch.column("embedding")
+                is_missing = embeddings.is_null().to_numpy(zero_copy_only=False)
+                scores, p_values = np.zeros(len(batch)), np.ones(len(batch))
+                if not is_missing.all():
+                    usable = np.stack(embeddings.drop_null().to_numpy(zero_copy_only=False)).astype(
+                        np.float32
+                    )
+                    judged = model.judge(usable, alpha)
+                    scores[~is_missing], p_values[~is_missing] = judged.anomaly_scores, judged.p_values
+                columns = {
+                    name: batch.column(name) if name in batch.schema.names else pa.nulls(len(batch), kind)
+                    for name, kind in zip(
+                        _KEPT_COLUMNS, (pa.string(), pa.float64(), pa.string(), pa.string()), strict=True
+                    )
+                }
+                yield pa.table({**columns, **score_columns(scores, p_values, is_missing, alpha)})

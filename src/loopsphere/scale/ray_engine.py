@@ -1,0 +1,168 @@
+"""Ray Data as the engine: tasks read files, a pool of actors embeds, on all nodes of a cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from loopsphere.errors import LoopsphereError, MissingExtraError
+from loopsphere.scale.work import Answer, Piece, ReadPiece, Task
+
+if TYPE_CHECKING:
+    from loopsphere.encoders import Encoder
+
+_ACTOR_CPUS, _READER_CPUS = 0.9, 0.1
+"""Of the core that a reader and a network share: two networks never crowd the readers out of it."""
+_N_RETRIES = 2
+"""Of a piece whose worker died: the machine may be at fault, or a file that kills what reads it."""
+
+
+@dataclass(frozen=True)
+class ClusterEncoder:
+    """What a worker of the cluster says of the encoder."""
+
+    name: str
+    hash: str
+    precision: str
+    embedding_dim: int
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[RayEngine]:
+    """Connect to a cluster, or start one of this machine's cores, and leave it again.
+
+    Parameters
+    ----------
+    address : str or None
+        As for `ray.init`: 'auto', 'host:port' or 'ray://host:port'. None starts a cluster of this machine.
+
+    Raises
+    ------
+    MissingExtraError
+        Ray is not installed.
+    LoopsphereError
+        There is no cluster at that address.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere unasked
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise MissingExtraError("more than one machine needs Ray: pip install 'loopsphere[ray]'") from error
+    was_connected = ray.is_initialized()
+    if not was_connected:
+        try:
+            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+            raise LoopsphereError(f"no Ray cluster at {address}: {str(error).splitlines()[0]}") from error
+    try:
+        yield RayEngine()
+    finally:
+        if not was_connected:
+            ray.shutdown()
+
+
+class RayEngine:
+    """Work on the cluster that this process is connected to; see `connected`."""
+
+    def describe(self, encoder: str, device: str, precision: str) -> ClusterEncoder:
+        """Load the encoder on one worker, so that 'auto' means what the workers are, and errors show at once.
+
+        Raises
+        ------
+        LoopsphereError
+            The encoder cannot be loaded there.
+        """
+        import ray
+
+        resources = {"num_cpus": 1, "num_gpus": 1} if device.startswith("cuda") else {"num_cpus": 1}
+        look = ray.remote(**resources, max_retries=_N_RETRIES)(_describe)
+        try:
+            return ray.get(look.remote(encoder, device, precision))  # type: ignore[no-any-return]
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, LoopsphereError):
+                raise error.cause from error
+            raise LoopsphereError(f"a worker cannot load encoder {encoder!r}: {error.cause}") from error
+
+    def run(self, pieces: Sequence[Piece], task: Task) -> Iterator[Answer]:
+        """Yield the answers as they come; pieces whose workers died again and again have none.
+
+        Parameters
+        ----------
+        pieces : sequence of Piece
+        task : Task
+        """
+        import ray
+        from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
+
+        context = DataContext.get_current()
+        context.max_errored_blocks = -1  # the caller sees what is missing
+        context.enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+        n_cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
+        on_gpu = task.device.startswith("cuda")
+        n_actors = max(1, int(ray.cluster_resources().get("GPU", 1))) if on_gpu else n_cpus
+        reader_cpus, resources = (
+            (1.0, {"num_gpus": 1, "num_cpus": 1}) if on_gpu else (_READER_CPUS, {"num_cpus": _ACTOR_CPUS})
+        )
+        shared = ray.put(task)
+        items = ray.data.from_items([{"piece": piece} for piece in pieces], override_num_blocks=len(pieces))
+        read = items.map_batches(
+            _read,
+            fn_args=[shared],
+            batch_size=None,
+            compute=TaskPoolStrategy(size=n_cpus),
+            num_cpus=reader_cpus,
+            max_retries=_N_RETRIES,
+        )
+        answered = read.map_batches(
+            _Network,
+            fn_constructor_args=[shared],
+            batch_size=None,
+            compute=ActorPoolStrategy(size=min(n_actors, len(pieces))),
+            max_task_retries=_N_RETRIES,
+            **resources,
+        )
+        for batch in answered.iter_batches(batch_size=None, batch_format="numpy"):
+            yield from batch["answer"]
+
+
+def _describe(encoder: str, device: str, precision: str) -> ClusterEncoder:
+    from loopsphere.embedding import cached_encoder
+
+    loaded: Encoder = cached_encoder(encoder, device, precision)
+    return ClusterEncoder(loaded.name, loaded.hash, loaded.precision, loaded.embedding_dim)
+
+
+def _read(batch: dict[str, Any], shared: Any) -> dict[str, Any]:
+    """Read pieces."""
+    import ray
+
+    task: Task = ray.get(shared)
+    return {"read": _objects(task.read(piece) for piece in batch["piece"])}
+
+
+class _Network:
+    """Embeds pieces; an actor that keeps its encoder."""
+
+    def __init__(self, shared: Any) -> None:
+        import ray
+
+        self._task: Task = ray.get(shared)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        reads: Iterable[ReadPiece] = batch["read"]
+        return {"answer": _objects(self._task.embed(read) for read in reads)}
+
+
+def _objects(values: Iterable[Any]) -> Any:
+    listed = list(values)
+    column = np.empty(len(listed), dtype=object)
+    column[:] = listed
+    return column

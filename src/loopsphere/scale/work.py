@@ -1,0 +1,138 @@
+"""What the workers do with a piece of a shard: read it, embed it, and perhaps score it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from loopsphere.audio import load_clip
+from loopsphere.embedding import cached_encoder
+from loopsphere.errors import AudioError, FeatureError
+from loopsphere.scale.listing import Entry
+from loopsphere.scale.storage import local_file
+
+if TYPE_CHECKING:
+    from loopsphere.encoders import Encoder
+    from loopsphere.model import Model
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Neighbouring loops of one shard that travel together.
+
+    Attributes
+    ----------
+    shard : int
+    start : int
+        Row of the shard that the first is.
+    entries : tuple of Entry
+    """
+
+    shard: int
+    start: int
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Read:
+    """One loop that was read, or the reason why it was not."""
+
+    reason: str | None = None
+    duration_s: float | None = None
+    audio_hash: str | None = None
+    views: Any = None
+    """As `Encoder.views` gives them."""
+
+
+@dataclass(frozen=True)
+class ReadPiece:
+    """A piece whose loops were read."""
+
+    piece: Piece
+    reads: tuple[Read, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The results of a piece.
+
+    Attributes
+    ----------
+    piece : Piece
+    reads : tuple of Read
+        Without views.
+    rows : int64 ndarray of shape (n_usable,)
+        Which loops of the piece `embedding` and `scores` are about.
+    embedding : float32 ndarray of shape (n_usable, embedding_dim), or None where scores were asked for
+    scores, p_values : float64 ndarray of shape (n_usable,), or None
+    """
+
+    piece: Piece
+    reads: tuple[Read, ...]
+    rows: npt.NDArray[np.int64]
+    embedding: npt.NDArray[np.float32] | None = None
+    scores: npt.NDArray[np.float64] | None = None
+    p_values: npt.NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be done with every loop; the same on all workers.
+
+    Attributes
+    ----------
+    encoder, device : str
+        As for `loopsphere.embed`.
+    precision : {'float32', 'bfloat16'}
+        Never 'auto', which may differ from one worker to the next.
+    model : Model or None
+        Scores by this instead of embeddings.
+    alpha : float
+        The false-alarm rate of the scores.
+    """
+
+    encoder: str
+    device: str
+    precision: str
+    model: Model | None = None
+    alpha: float = 0.05
+
+    def read(self, piece: Piece) -> ReadPiece:
+        """Decode the loops of a piece and make them views; what cannot be used gets its reason."""
+        # The front end alone is needed here; it runs on the CPU whatever the network runs on.
+        encoder = cached_encoder(self.encoder, "cpu", self.precision)
+        return ReadPiece(piece, tuple(_read(entry, encoder) for entry in piece.entries))
+
+    def embed(self, read: ReadPiece) -> Answer:
+        """Embed the loops that were read, and score them if there is a model."""
+        encoder = cached_encoder(self.encoder, self.device, self.precision)
+        rows = np.array([row for row, loop in enumerate(read.reads) if loop.reason is None], dtype=np.int64)
+        embedding = encoder.embed_views([read.reads[row].views for row in rows])
+        reads = tuple(Read(loop.reason, loop.duration_s, loop.audio_hash) for loop in read.reads)
+        if self.model is None:
+            return Answer(read.piece, reads, rows, embedding=embedding)
+        if not len(rows):
+            return Answer(read.piece, reads, rows, scores=np.empty(0), p_values=np.empty(0))
+        judged = self.model.judge(embedding, self.alpha)
+        return Answer(read.piece, reads, rows, scores=judged.anomaly_scores, p_values=judged.p_values)
+
+
+def _read(entry: Entry, encoder: Encoder) -> Read:
+    if entry.reason is not None:
+        return Read(entry.reason)
+    try:
+        with local_file(entry.path) as path:
+            clip = load_clip(path, encoder.mel.sample_rate)
+        return Read(None, clip.duration_s, clip.audio_hash, encoder.views(clip.waveform))
+    except (AudioError, FeatureError) as error:
+        return Read(str(error))
+    except Exception as error:  # one file of millions that trips a decoder must not end the run
+        return Read(f"cannot be read ({type(error).__name__}: {error})")
+
+
+def answer_for_lost(piece: Piece, reason: str) -> Answer:
+    """Return the answer for loops of which no worker came back."""
+    return Answer(piece, tuple(Read(reason) for _ in piece.entries), np.empty(0, dtype=np.int64))
