@@ -74,7 +74,9 @@ def score_cached(
         _check_maker(file, learnt)
         tally.n_total += pq.read_metadata(file).num_rows
     if not files:
-        raise LoopsphereError(f"no embeddings in {', '.join(map(os.fspath, as_list(sources)))}")
+        raise LoopsphereError(
+            f"no embeddings in {', '.join(os.fspath(source) for source in as_list(sources))}"
+        )
     with whole_file(output) as target:
         writer = None
         for table in _scored(files, learnt, rate):

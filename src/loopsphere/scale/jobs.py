@@ -36,7 +36,7 @@ def embed_to_shards(
     output: str | os.PathLike[str],
     *,
     encoder: str = DEFAULT_ENCODER,
-    device: str = "cpu",
+    device: str = "auto",
     precision: str = "auto",
     address: str | None = None,
     shard_size: int = DEFAULT_SHARD_SIZE,
@@ -57,8 +57,8 @@ def embed_to_shards(
         A folder for the shards.
     encoder, precision, progress, stdin
         As for `loopsphere.embed`.
-    device : {'cpu', 'cuda'}
-        What the networks run on; 'cuda' takes one GPU an actor.
+    device : {'auto', 'cpu', 'cuda'}
+        What the networks run on; 'auto' takes the GPUs of a cluster that has some, one a network.
     address : str or None
         Of a Ray cluster, as for `ray.init`; None starts one of this machine.
     shard_size : int
@@ -78,6 +78,7 @@ def embed_to_shards(
     """
     entries = list_entries(as_list(sources), stdin=stdin)
     with connected(address) as engine:
+        device = engine.device(device)
         known = engine.describe(encoder, device, precision)
         folder = ShardFolder(os.fspath(output), _maker(known))
         task = Task(encoder, device, known.precision)
@@ -91,7 +92,7 @@ def score_to_shards(
     *,
     alpha: float | None = None,
     encoder: str | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     address: str | None = None,
     shard_size: int = DEFAULT_SHARD_SIZE,
     progress: Progress = silent,
@@ -112,6 +113,7 @@ def score_to_shards(
     name = encoder or learnt.encoder
     entries = list_entries(as_list(sources), stdin=stdin)
     with connected(address) as engine:
+        device = engine.device(device)
         known = engine.describe(name, device, precision_of(learnt.encoder_hash))
         if known.hash != learnt.encoder_hash:
             raise ModelFileError(

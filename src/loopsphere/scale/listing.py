@@ -51,7 +51,7 @@ def list_entries(
     LoopsphereError
         A store cannot be listed, or a Parquet file has no column `path`.
     """
-    for source in map(os.fspath, sources):
+    for source in (os.fspath(source) for source in sources):
         if PurePosixPath(source).suffix.lower() == ".parquet" and (is_uri(source) or Path(source).is_file()):
             yield from map(Entry, _column(source))
         elif is_uri(source):

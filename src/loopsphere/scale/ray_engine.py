@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from loopsphere.scale.work import Answer, Piece, ReadPiece, Task
 if TYPE_CHECKING:
     from loopsphere.encoders import Encoder
 
-_ACTOR_CPUS, _READER_CPUS = 0.9, 0.1
+_NETWORK_CPUS, _READER_CPUS = 0.9, 0.1
 """Of the core that a reader and a network share: two networks never crowd the readers out of it."""
 _N_RETRIES = 2
 """Of a piece whose worker died: the machine may be at fault, or a file that kills what reads it."""
@@ -71,6 +72,14 @@ def connected(address: str | None) -> Iterator[RayEngine]:
 class RayEngine:
     """Work on the cluster that this process is connected to; see `connected`."""
 
+    def device(self, asked: str) -> str:
+        """Return what the networks run on: 'auto' takes the GPUs of a cluster that has some."""
+        import ray
+
+        if asked != "auto":
+            return asked
+        return "cuda" if ray.cluster_resources().get("GPU", 0) else "cpu"
+
     def describe(self, encoder: str, device: str, precision: str) -> ClusterEncoder:
         """Load the encoder on one worker, so that 'auto' means what the workers are, and errors show at once.
 
@@ -81,8 +90,8 @@ class RayEngine:
         """
         import ray
 
-        resources = {"num_cpus": 1, "num_gpus": 1} if device.startswith("cuda") else {"num_cpus": 1}
-        look = ray.remote(**resources, max_retries=_N_RETRIES)(_describe)
+        n_gpus = 1 if device.startswith("cuda") else 0
+        look = ray.remote(num_cpus=1, num_gpus=n_gpus, max_retries=_N_RETRIES)(_describe)
         try:
             return ray.get(look.remote(encoder, device, precision))  # type: ignore[no-any-return]
         except ray.exceptions.RayTaskError as error:
@@ -105,32 +114,48 @@ class RayEngine:
         context.max_errored_blocks = -1  # the caller sees what is missing
         context.enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-        n_cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
-        on_gpu = task.device.startswith("cuda")
-        n_actors = max(1, int(ray.cluster_resources().get("GPU", 1))) if on_gpu else n_cpus
-        reader_cpus, resources = (
-            (1.0, {"num_gpus": 1, "num_cpus": 1}) if on_gpu else (_READER_CPUS, {"num_cpus": _ACTOR_CPUS})
-        )
+        shares = _shares(ray.cluster_resources(), on_gpu=task.device.startswith("cuda"))
         shared = ray.put(task)
         items = ray.data.from_items([{"piece": piece} for piece in pieces], override_num_blocks=len(pieces))
-        read = items.map_batches(
-            _read,
-            fn_args=[shared],
-            batch_size=None,
-            compute=TaskPoolStrategy(size=n_cpus),
-            num_cpus=reader_cpus,
-            max_retries=_N_RETRIES,
-        )
-        answered = read.map_batches(
-            _Network,
-            fn_constructor_args=[shared],
-            batch_size=None,
-            compute=ActorPoolStrategy(size=min(n_actors, len(pieces))),
-            max_task_retries=_N_RETRIES,
-            **resources,
-        )
+        with warnings.catch_warnings():
+            # Retries have no other name yet; the extra holds Ray below the version that drops this one.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            answered = items.map_batches(
+                _read,
+                fn_args=[shared],
+                batch_size=None,
+                compute=TaskPoolStrategy(size=shares.n_readers),
+                num_cpus=shares.reader_cpus,
+                max_retries=_N_RETRIES,
+            ).map_batches(
+                _Network,
+                fn_constructor_args=[task],
+                batch_size=None,
+                compute=ActorPoolStrategy(size=min(shares.n_networks, len(pieces))),
+                max_task_retries=_N_RETRIES,
+                num_cpus=shares.network_cpus,
+                num_gpus=shares.network_gpus,
+            )
         for batch in answered.iter_batches(batch_size=None, batch_format="numpy"):
             yield from batch["answer"]
+
+
+@dataclass(frozen=True)
+class _Shares:
+    """How readers and networks share a cluster: how many there are, and what each takes."""
+
+    n_readers: int
+    reader_cpus: float
+    n_networks: int
+    network_cpus: float
+    network_gpus: int
+
+
+def _shares(total: Mapping[str, float], *, on_gpu: bool) -> _Shares:
+    n_cpus, n_gpus = (max(1, int(total.get(name, 1))) for name in ("CPU", "GPU"))
+    if on_gpu:
+        return _Shares(n_cpus, 1.0, n_gpus, 1.0, 1)
+    return _Shares(n_cpus, _READER_CPUS, n_cpus, _NETWORK_CPUS, 0)
 
 
 def _describe(encoder: str, device: str, precision: str) -> ClusterEncoder:
@@ -151,10 +176,8 @@ def _read(batch: dict[str, Any], shared: Any) -> dict[str, Any]:
 class _Network:
     """Embeds pieces; an actor that keeps its encoder."""
 
-    def __init__(self, shared: Any) -> None:
-        import ray
-
-        self._task: Task = ray.get(shared)
+    def __init__(self, task: Task) -> None:
+        self._task = task
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         reads: Iterable[ReadPiece] = batch["read"]
