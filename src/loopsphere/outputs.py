@@ -119,5 +119,6 @@ def write_embeddings(path: str | os.PathLike[str], result: EmbedResult) -> None:
             "duration_s": pa.array(result.durations_s),
             "audio_hash": pa.array(result.audio_hashes, pa.string()),
         }
-        table = pa.table(columns).replace_schema_metadata({"encoder": result.encoder})
+        made_by = {"encoder": result.encoder, "encoder_hash": result.encoder_hash}
+        table = pa.table(columns).replace_schema_metadata(made_by)
         pq.write_table(table, file)

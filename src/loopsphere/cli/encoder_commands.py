@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,10 +22,19 @@ from loopsphere.cli.libraries import chosen_library, print_usage
 def embed(
     sources: options.Sources,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="An .npz or .parquet file to write.")
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="An .npz or .parquet file; for --engine ray a folder or URI.",
+        ),
     ],
     encoder: options.Encoder = options.ENCODER,
     device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    engine: options.Engine = "local",
+    address: options.Address = None,
     library: options.Library = None,
     no_library: options.NoLibrary = False,
     json: options.Json = None,
@@ -34,14 +42,34 @@ def embed(
 ) -> None:
     """Write the embeddings of loops, to use elsewhere."""
     from loopsphere import embedding
+    from loopsphere.cli import scale_commands
     from loopsphere.cli.tables import print_skipped
     from loopsphere.outputs import check_embeddings_path, write_embeddings
 
+    if engine == "ray":
+        scale_commands.embed_on_ray(
+            sources,
+            output,
+            encoder=encoder,
+            device=device,
+            precision=precision,
+            address=address,
+            json=json,
+            strict=strict,
+        )
+        return
     check_embeddings_path(output)
     report = console(stderr=is_stdout(json))
     known = chosen_library(sources, library, none=no_library, report=report)
     with progress_bar() as progress:
-        result = embedding.embed(sources, encoder=encoder, device=device, library=known, progress=progress)
+        result = embedding.embed(
+            sources,
+            encoder=encoder,
+            device=device,
+            precision=precision,
+            library=known,
+            progress=progress,
+        )
     write_embeddings(output, result)
     n_loops, dim = result.embedding.shape
     report.print(

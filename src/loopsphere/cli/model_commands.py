@@ -17,6 +17,7 @@ from loopsphere.cli.console import (
     reports_errors,
 )
 from loopsphere.cli.libraries import chosen_library, print_usage
+from loopsphere.errors import UnknownNameError
 
 
 @reports_errors
@@ -76,19 +77,49 @@ def score(
     alpha: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, help="False-alarm rate; the model's own if not given.")
     ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="For embeddings a .parquet file, for --engine ray a folder or URI: gets all scores.",
+        ),
+    ] = None,
     playlist: ways_out.Playlist = None,
     copy_to: ways_out.CopyTo = None,
     link_to: ways_out.LinkTo = None,
     device: options.Device = "auto",
+    engine: options.Engine = "local",
+    address: options.Address = None,
     top: options.Top = 20,
     library: options.Library = None,
     no_library: options.NoLibrary = False,
     json: options.Json = None,
     strict: options.Strict = False,
 ) -> None:
-    """Score new loops against a learnt collection."""
+    """Score new loops, or embeddings of loops, against a learnt collection."""
     from loopsphere import pipeline
+    from loopsphere.cli import scale_commands
     from loopsphere.cli.tables import print_result
+
+    if engine == "ray" or output is not None or any(source.endswith(".parquet") for source in sources):
+        if playlist or copy_to or link_to:
+            raise UnknownNameError("--playlist, --copy-to and --link-to do not go with --output or Parquet")
+        scale_commands.score_far(
+            model,
+            sources,
+            output,
+            encoder=encoder,
+            alpha=alpha,
+            device=device,
+            on_ray=engine == "ray",
+            address=address,
+            top=top,
+            json=json,
+            strict=strict,
+        )
+        return
 
     report = console(stderr=is_stdout(json))
     known = chosen_library(sources, library, none=no_library, report=report)

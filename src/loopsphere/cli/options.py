@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -36,6 +36,19 @@ Alpha = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Same seed, same answer.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Precision = Annotated[
+    Literal["auto", "float32", "bfloat16"],
+    typer.Option(help="Of the network; auto takes bfloat16 where the device computes in it."),
+]
+Engine = Annotated[
+    Literal["local", "ray"], typer.Option(help="ray works past one machine, into a folder of shards.")
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT", help="Of a Ray cluster; without, --engine ray starts one of this machine."
+    ),
+]
 Json = Annotated[
     Path | None,
     typer.Option("--json", metavar="FILE", help="Also write the answer as JSON; '-' is standard output."),

@@ -24,12 +24,6 @@ _ROWS_PER_BATCH = 8192
 _KEPT_COLUMNS = ("path", "duration_s", "audio_hash", "reason")
 
 
-def is_cached(sources: Sequence[str]) -> bool:
-    """Tell whether all sources are embeddings: `.parquet` files with that column, or folders of shards."""
-    files = [_files(source) for source in sources]
-    return bool(files) and all(found and _has_embeddings(found[0]) for found in files)
-
-
 def score_cached(
     model: Model | str | os.PathLike[str],
     sources: Sources,
@@ -74,9 +68,8 @@ def score_cached(
         _check_maker(file, learnt)
         tally.n_total += pq.read_metadata(file).num_rows
     if not files:
-        raise LoopsphereError(
-            f"no embeddings in {', '.join(os.fspath(source) for source in as_list(sources))}"
-        )
+        named = ", ".join(os.fspath(source) for source in as_list(sources))
+        raise LoopsphereError(f"{named}: neither a .parquet file of embeddings nor a folder of shards")
     with whole_file(output) as target:
         writer = None
         for table in _scored(files, learnt, rate):
@@ -105,11 +98,6 @@ def _opened(file: str) -> pq.ParquetFile:
         return pq.ParquetFile(file)
     except (OSError, pa.ArrowInvalid) as error:
         raise LoopsphereError(f"{file} cannot be read as Parquet: {error}") from error
-
-
-def _has_embeddings(file: str) -> bool:
-    with _opened(file) as parquet:
-        return "embedding" in parquet.schema_arrow.names
 
 
 def _check_maker(file: str, model: Model) -> None:

@@ -89,9 +89,9 @@ def list_files(uri: str) -> Iterator[str]:
         found = system.get_file_info(fs.FileSelector(path, recursive=True))
     except OSError as error:
         raise LoopsphereError(f"{uri} cannot be listed: {error}") from error
-    below = PurePosixPath(path)
+    below = PurePosixPath("/", path)  # some stores root what they list, and some do not
     names = sorted(
-        PurePosixPath(info.path).relative_to(below).as_posix()
+        PurePosixPath("/", info.path).relative_to(below).as_posix()
         for info in found
         if info.type == fs.FileType.File
     )

@@ -1,0 +1,104 @@
+"""`embed` and `score` where the answer is too long to hold: on a Ray cluster, or from embeddings at hand."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from loopsphere.cli.console import console, emit_json, exit_if_skipped, is_stdout, progress_bar
+from loopsphere.cli.tables import oddest_table, print_skipped
+from loopsphere.errors import UnknownNameError
+from loopsphere.types import ScoreResult
+
+if TYPE_CHECKING:
+    from loopsphere.scale import ScaleResult
+
+
+def embed_on_ray(
+    sources: list[str],
+    output: str,
+    *,
+    encoder: str,
+    device: str,
+    precision: str,
+    address: str | None,
+    json: Path | None,
+    strict: bool,
+) -> None:
+    """Embed on a cluster, into a folder of shards."""
+    from loopsphere.scale import embed_to_shards
+
+    with progress_bar() as progress:
+        result = embed_to_shards(
+            sources,
+            output,
+            encoder=encoder,
+            device=device,
+            precision=precision,
+            address=address,
+            progress=progress,
+        )
+    _tell(result, f"embedded {result.n_loops - result.n_skipped} loops ({result.encoder})", output, 0, json)
+    exit_if_skipped(strict, result.n_skipped)
+
+
+def score_far(
+    model: Path,
+    sources: list[str],
+    output: str | None,
+    *,
+    encoder: str | None,
+    alpha: float | None,
+    device: str,
+    on_ray: bool,
+    address: str | None,
+    top: int,
+    json: Path | None,
+    strict: bool,
+) -> None:
+    """Score on a cluster, into a folder of shards; or embeddings that are there, into one file."""
+    from loopsphere.scale import score_cached, score_to_shards
+
+    if output is None:
+        raise UnknownNameError(
+            "so many scores go into files: name them with --output, a folder for --engine ray, a .parquet "
+            "file for embeddings"
+        )
+    with progress_bar() as progress:
+        if on_ray:
+            result = score_to_shards(
+                model,
+                sources,
+                output,
+                alpha=alpha,
+                encoder=encoder,
+                device=device,
+                address=address,
+                progress=progress,
+            )
+        else:
+            result = score_cached(model, sources, output, alpha=alpha, progress=progress)
+    said = f"{result.n_odd} of {result.n_loops - result.n_skipped} loops are odd (*)"
+    _tell(result, said, output, top, json)
+    exit_if_skipped(strict, result.n_skipped)
+
+
+def _tell(
+    result: ScaleResult, said: str, output: str | os.PathLike[str], top: int, json: Path | None
+) -> None:
+    report = console(stderr=is_stdout(json))
+    if top and result.oddest:
+        shown = ScoreResult(result.encoder, detector="", alpha=0.0, threshold=math.inf, loops=result.oddest)
+        report.print(oddest_table(shown, top))
+    finished = f" ({result.n_finished} were there)" if result.n_finished else ""
+    plural = "" if result.n_shards == 1 else "s"
+    report.print(Text(f"{said}; wrote {result.n_shards} file{plural}{finished}: {os.fspath(output)}"))
+    n_unshown = result.n_skipped - len(result.skipped)
+    print_skipped(report, result.skipped)
+    if n_unshown > 0:
+        report.print(f"and {n_unshown} more; the reason stands in their rows")
+    emit_json(json, result.to_dict())
