@@ -21,12 +21,13 @@ from loopsphere.detect import (
     OneClassSVM,
     PCAReconstruction,
     PoorFitWarning,
+    WithAttributes,
     detector_from_state,
     make_detector,
 )
 from loopsphere.errors import LoopsphereError, ModelFileError, UnknownNameError
 
-NAMES = sorted(DETECTORS)
+NAMES = [*sorted(DETECTORS), "pca+attributes", "deep-sad+attributes"]
 FEW_EPOCHS = 3
 
 
@@ -64,6 +65,7 @@ def loops(n_loops=60, dimension=12, seed=0):
         DeepSVDD(max_epochs=FEW_EPOCHS, network="autoencoder"),
         DeepSVDD(max_epochs=FEW_EPOCHS, preset="paper"),
         DeepSAD(max_epochs=FEW_EPOCHS),
+        WithAttributes(base="pca"),
     ]
 )
 def test_scikit_learns_contract(estimator, check):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from loopsphere.detect.registry import (
     DEFAULT_DETECTOR,
     DETECTORS,
+    SCAN_DETECTOR,
     DetectorSpec,
     detector_from_state,
     make_detector,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from loopsphere.detect.hypersphere import NothingLearntWarning as NothingLearntWarning
     from loopsphere.detect.hypersphere import PoorFitWarning as PoorFitWarning
     from loopsphere.detect.isolation_forest import IsolationForest as IsolationForest
+    from loopsphere.detect.with_attributes import WithAttributes as WithAttributes
 
 _MODULES = {
     "Detector": "base",
@@ -44,11 +46,13 @@ _MODULES = {
     "OneClassSVM": "baselines",
     "PCAReconstruction": "baselines",
     "PoorFitWarning": "hypersphere",
+    "WithAttributes": "with_attributes",
 }
 
 __all__ = [
     "DEFAULT_DETECTOR",
     "DETECTORS",
+    "SCAN_DETECTOR",
     "DeepSAD",
     "DeepSVDD",
     "Detector",
@@ -62,6 +66,7 @@ __all__ = [
     "OneClassSVM",
     "PCAReconstruction",
     "PoorFitWarning",
+    "WithAttributes",
     "detector_from_state",
     "make_detector",
 ]

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from loopsphere.detect.base import Detector
 
 DEFAULT_DETECTOR = "deep-svdd"
+"""Of `fit`: it needs embeddings alone."""
+WITH_ATTRIBUTES = "+attributes"
+SCAN_DETECTOR = DEFAULT_DETECTOR + WITH_ATTRIBUTES
+"""Of `scan`, which has the files at hand and can measure them."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class DetectorSpec:
         Constructor arguments that the name stands for.
     is_seeded : bool
         Whether the estimator has a `random_state`.
+    uses_attributes : bool
+        Whether the embeddings are followed by attributes; see `loopsphere.detect.WithAttributes`.
     """
 
     module: str
@@ -39,6 +45,7 @@ class DetectorSpec:
     summary: str
     params: Mapping[str, Any] = field(default_factory=dict)
     is_seeded: bool = False
+    uses_attributes: bool = False
 
     def load_class(self) -> type[Detector]:
         """Import the estimator's module and return the class."""
@@ -91,32 +98,46 @@ DETECTORS: dict[str, DetectorSpec] = {
 
 
 def detector_spec(name: str) -> DetectorSpec:
-    """Return the entry of `DETECTORS` for `name`.
+    """Return what a name stands for: an entry of `DETECTORS`, alone or with "+attributes" behind it.
 
     Raises
     ------
     UnknownNameError
         There is no such detector; the message lists those that exist.
     """
-    try:
-        return DETECTORS[name]
-    except KeyError:
+    base = name.removesuffix(WITH_ATTRIBUTES)
+    if base not in DETECTORS:
         raise UnknownNameError(
-            f"there is no detector {name!r}; there are {', '.join(sorted(DETECTORS))}"
-        ) from None
+            f"there is no detector {name!r}; there are {', '.join(sorted(DETECTORS))}, "
+            f"each also with {WITH_ATTRIBUTES} behind it"
+        )
+    if base == name:
+        return DETECTORS[name]
+    return DetectorSpec(
+        "loopsphere.detect.with_attributes",
+        "WithAttributes",
+        f"{DETECTORS[base].summary}, and attributes",
+        {"base": base},
+        is_seeded=True,
+        uses_attributes=True,
+    )
 
 
-def make_detector(name: str, *, random_state: int | None = None, device: str = "cpu") -> Detector:
+def make_detector(
+    name: str, *, random_state: int | None = None, device: str = "cpu", n_attributes: int = 0
+) -> Detector:
     """Make an unfitted detector.
 
     Parameters
     ----------
     name : str
-        A key of `DETECTORS`.
+        As for `detector_spec`.
     random_state : int or None, default=None
         Seed, for those that have one.
     device : str, default="cpu"
         Where networks train, as torch spells it; the others ignore it.
+    n_attributes : int, default=0
+        How many the columns end with, for those that use attributes.
 
     Raises
     ------
@@ -129,6 +150,8 @@ def make_detector(name: str, *, random_state: int | None = None, device: str = "
         detector.set_params(random_state=random_state)
     if "device" in detector.get_params():
         detector.set_params(device=device)
+    if spec.uses_attributes:
+        detector.set_params(n_attributes=n_attributes)
     return detector
 
 

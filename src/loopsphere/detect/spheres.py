@@ -54,6 +54,24 @@ def nearest_others(loops: Float64Array, n_neighbors: int) -> npt.NDArray[np.int6
     return np.concatenate(parts)
 
 
+def mean_nearest_distances(
+    loops: Float64Array, fitted: Float64Array, n_neighbors: int, *, without_self: bool = False
+) -> Float64Array:
+    """Return the mean distance from the nearest fitted loops; shape (n_loops,).
+
+    With `without_self`, `loops` are the fitted ones, and none is its own neighbour.
+    """
+    n_nearest = max(1, min(n_neighbors, len(fitted) - without_self))
+    parts = []
+    for part, squared in _squared_distances(loops, fitted):
+        if without_self and len(fitted) > 1:
+            rows = np.arange(len(squared))
+            squared[rows, part.start + rows] = np.inf
+        nearest = np.partition(squared, n_nearest - 1, axis=1)[:, :n_nearest]
+        parts.append(np.sort(np.sqrt(nearest), axis=1).mean(axis=1))
+    return np.concatenate(parts)
+
+
 def sphere_distances(
     latent: Float64Array, spheres: Float64Array, squared_radii: Float64Array
 ) -> Float64Array:
