@@ -75,7 +75,7 @@ class Model:
     detector_name : str
         As the commands spell it.
     detector : Detector
-        Fitted on the whole collection.
+        Fitted on the whole collection; it may judge attributes beside the embeddings.
     calibration_scores : float64 ndarray of shape (n_loops,)
         Anomaly score of each loop of the collection by a detector that never saw it.
     calibration_groups : int64 ndarray of shape (n_loops,)
@@ -109,20 +109,33 @@ class Model:
         """Groups of the calibration loops, the number that false-alarm rates stand on."""
         return len(np.unique(self.calibration_groups))
 
-    def judge(self, embedding: Float32Array, alpha: float) -> Judgement:
+    def judge(self, features: Float32Array, alpha: float) -> Judgement:
         """Score new loops.
 
         Parameters
         ----------
-        embedding : float32 ndarray of shape (n_loops, embedding_dim)
+        features : float32 ndarray of shape (n_loops, n_features)
+            What the detector judges: embeddings or, where it uses attributes too, what
+            `loopsphere.measuring.features_of` returns.
         alpha : float
             In (0, 1).
 
         Returns
         -------
         judgement : Judgement
+
+        Raises
+        ------
+        ModelFileError
+            The detector uses attributes, and only embeddings are given.
         """
-        scores = -self.detector.score_samples(embedding)
+        n_features = self.detector.n_features_in_
+        if features.shape[1] != n_features:
+            raise ModelFileError(
+                f"this model ({self.detector_name}) judges {n_features} numbers a loop, and here "
+                f"{features.shape[1]} are known: where there are embeddings only, fit without '+attributes'"
+            )
+        scores = -self.detector.score_samples(features)
         return Judgement(
             scores,
             conformal_p_values(scores, self.calibration_scores, self.calibration_groups),
@@ -212,7 +225,8 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         raise ModelFileError(f"{shown}: damaged ({_SCORES} and {_GROUPS} differ in length)")
     state = {name.removeprefix(_DETECTOR): array for name, array in arrays.items()}
     detector = detector_from_state(header["detector"], header["detector_state"], state)
-    if detector.n_features_in_ != header["embedding_dim"]:
+    n_attributes = detector.get_params(deep=False).get("n_attributes", 0)
+    if detector.n_features_in_ != header["embedding_dim"] + 2 * n_attributes:
         raise ModelFileError(
             f"{shown}: damaged (the detector does not take {header['embedding_dim']} columns)"
         )

@@ -11,14 +11,14 @@ from typing import TextIO
 import numpy as np
 import numpy.typing as npt
 
-from loopsphere.detect import DEFAULT_DETECTOR
+from loopsphere.detect.registry import DEFAULT_DETECTOR, SCAN_DETECTOR, WITH_ATTRIBUTES
 from loopsphere.embedding import DEFAULT_ENCODER, Progress, Sources, as_list, embed, silent
 from loopsphere.errors import NamedLoopError
 from loopsphere.library.store import Library
-from loopsphere.types import EmbedResult, Float32Array
+from loopsphere.types import EmbedResult
 
 ODD, NORMAL = -1, 1
-LEARNS_FROM_NAMES = "deep-sad"
+LEARNS_FROM_NAMES = {DEFAULT_DETECTOR: "deep-sad", SCAN_DETECTOR: "deep-sad" + WITH_ATTRIBUTES}
 
 PathLike = str | os.PathLike[str]
 
@@ -29,12 +29,12 @@ class NamedLoops:
 
     Attributes
     ----------
-    embedding : float32 ndarray of shape (n_named, embedding_dim)
+    loops : EmbedResult
     labels : int64 ndarray of shape (n_named,)
         -1 odd, 1 normal.
     """
 
-    embedding: Float32Array
+    loops: EmbedResult
     labels: npt.NDArray[np.int64]
 
     @property
@@ -55,11 +55,13 @@ def detector_for(detector: str, odd: Sequence[PathLike], normal: Sequence[PathLi
     """
     if not odd and not normal:
         return detector
-    if detector not in (DEFAULT_DETECTOR, LEARNS_FROM_NAMES):
+    learns = LEARNS_FROM_NAMES.get(detector, detector)
+    if learns not in LEARNS_FROM_NAMES.values():
         raise NamedLoopError(
-            f"{detector} cannot learn from loops named odd or normal; {LEARNS_FROM_NAMES} can"
+            f"{detector} cannot learn from loops named odd or normal; "
+            f"{' and '.join(LEARNS_FROM_NAMES.values())} can"
         )
-    return LEARNS_FROM_NAMES
+    return learns
 
 
 def embed_named(
@@ -120,9 +122,8 @@ def embed_named(
                 raise NamedLoopError(f"{os.fspath(path)} is named both odd and normal")
     labels = np.array([label_of.get(audio_hash, 0) for audio_hash in embedded.audio_hashes])
     is_named = labels != 0
-    named = NamedLoops(embedded.embedding[is_named], labels[is_named].astype(np.int64))
-    rows = np.flatnonzero(~is_named)
-    return _subset(embedded, rows), named
+    named = NamedLoops(_subset(embedded, np.flatnonzero(is_named)), labels[is_named].astype(np.int64))
+    return _subset(embedded, np.flatnonzero(~is_named)), named
 
 
 def _subset(embedded: EmbedResult, rows: npt.NDArray[np.int64]) -> EmbedResult:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from loopsphere.audio import load_recording
-from loopsphere.detect import DEFAULT_DETECTOR
+from loopsphere.detect import SCAN_DETECTOR
 from loopsphere.embedding import DEFAULT_ENCODER, Progress, embed, silent
 from loopsphere.errors import AudioError, NothingUsableError
 from loopsphere.explain import Reference, faults
@@ -23,7 +23,7 @@ def explain_loop(
     against: str | os.PathLike[str],
     *,
     encoder: str | None = None,
-    detector: str = DEFAULT_DETECTOR,
+    detector: str = SCAN_DETECTOR,
     alpha: float | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -40,7 +40,7 @@ def explain_loop(
         model file, which knows no attributes of other loops: then only faults can be named.
     encoder : str or None
         None is the model's own, or the bundled one.
-    detector : str, default='deep-svdd'
+    detector : str, default='deep-svdd+attributes'
         Not used with a model.
     alpha : float or None
         None is the model's own, or 5 %.

@@ -13,13 +13,20 @@ import numpy.typing as npt
 
 from loopsphere.calibrate import CrossConformal, conformal_threshold, cross_conformal, too_few_note
 from loopsphere.collection import duplicate_groups
-from loopsphere.detect import DEFAULT_DETECTOR, NothingLearntWarning, PoorFitWarning, make_detector
+from loopsphere.detect import (
+    DEFAULT_DETECTOR,
+    SCAN_DETECTOR,
+    NothingLearntWarning,
+    PoorFitWarning,
+    make_detector,
+)
 from loopsphere.detect.registry import detector_spec
 from loopsphere.embedding import DEFAULT_ENCODER, Progress, Sources, cached_encoder, embed, silent
 from loopsphere.encoders.precision import precision_of
 from loopsphere.errors import CalibrationError, ModelFileError
 from loopsphere.explaining import Verdicts, explain_collection, oddest
 from loopsphere.library.store import Library
+from loopsphere.measuring import N_ATTRIBUTES, features_of
 from loopsphere.model import Model, load_model
 from loopsphere.naming import NamedLoops, detector_for, embed_named
 from loopsphere.runs import recall_run, remember_run, run_key
@@ -63,7 +70,7 @@ def fit(
         Files, of the collection or from elsewhere, that are known to be odd or normal: they are learnt from
         (by Deep SAD) and not judged.
     detector : str, default='deep-svdd'
-        A key of `loopsphere.detect.DETECTORS`.
+        A key of `loopsphere.detect.DETECTORS`, or one with "+attributes" behind it.
     alpha : float, default=0.05
         The false-alarm rate that `score` uses unless it is asked for another.
     seed : int, default=0
@@ -120,7 +127,9 @@ def fit_embeddings(
 ) -> Model:
     """Learn what is normal from embeddings; see `fit`."""
     groups = _groups(embedded, library, progress)
-    learner = _Learner(embedded.embedding, named, detector, seed, device, progress, N_FOLDS + 1)
+    features = features_of(embedded, detector, library=library, progress=progress)
+    lesson = _named_lesson(named, detector, library)
+    learner = _Learner(features, lesson, detector, seed, device, progress, N_FOLDS + 1)
     crossed = cross_conformal(learner.score_fold, groups, n_folds=N_FOLDS, seed=seed)
     fitted = learner.fit(slice(None))
     return Model(
@@ -134,7 +143,7 @@ def fit_embeddings(
         alpha=alpha,
         seed=seed,
         skipped=embedded.skipped,
-        notes=learner.notes(),
+        notes=learner.notes(named),
     )
 
 
@@ -193,7 +202,8 @@ def score(
         progress=progress,
         stdin=stdin,
     )
-    judged = learnt.judge(embedded.embedding, rate)
+    features = features_of(embedded, learnt.detector_name, library=library, progress=progress)
+    judged = learnt.judge(features, rate)
     return _result(
         embedded,
         judged.anomaly_scores,
@@ -211,7 +221,7 @@ def scan(
     odd: Sequence[str | os.PathLike[str]] = (),
     normal: Sequence[str | os.PathLike[str]] = (),
     encoder: str = DEFAULT_ENCODER,
-    detector: str = DEFAULT_DETECTOR,
+    detector: str = SCAN_DETECTOR,
     alpha: float = DEFAULT_ALPHA,
     seed: int = 0,
     explain: bool = True,
@@ -228,10 +238,12 @@ def scan(
 
     Parameters
     ----------
-    sources, odd, normal, encoder, detector, alpha, seed, device, library, progress, stdin
+    sources, odd, normal, encoder, alpha, seed, device, library, progress, stdin
         As for `fit`. A library also keeps the scores, and gives them back where nothing has changed.
+    detector : str, default='deep-svdd+attributes'
+        As for `fit`; the default also judges what is measured of each loop.
     explain : bool, default=True
-        Whether to measure the attributes of loops and name what sets the odd ones apart.
+        Whether to name what sets the odd loops apart.
 
     Returns
     -------
@@ -272,7 +284,7 @@ def scan_embeddings(
     embedded: EmbedResult,
     *,
     named: NamedLoops | None = None,
-    detector: str = DEFAULT_DETECTOR,
+    detector: str = SCAN_DETECTOR,
     alpha: float = DEFAULT_ALPHA,
     seed: int = 0,
     explain: bool | Collection[str] = False,
@@ -282,15 +294,21 @@ def scan_embeddings(
 ) -> ScoreResult:
     """Rank embedded loops by how odd they are; see `scan`.
 
-    `explain` may also name the paths to explain, odd or not. To explain, files are read again.
+    `explain` may also name the paths to explain, odd or not. To explain, and for detectors that use
+    attributes, files are read again.
     """
     groups = _groups(embedded, library, progress)
-    key = run_key(embedded, groups, detector, seed, device)
+    features = features_of(embedded, detector, library=library, progress=progress)
+    key = run_key(features, groups, detector, seed, device)
     # A run's key does not tell which loops were named.
     runs = library if named is None else None
     remembered = recall_run(runs, key, groups)
     if remembered is None:
-        crossed, fit_notes = _cross_fitted(embedded, named, groups, detector, seed, device, progress)
+        lesson = _named_lesson(named, detector, library)
+        n_fits = N_FOLDS * (1 + len(TRIMMED_SHARES))
+        learner = _Learner(features, lesson, detector, seed, device, progress, n_fits)
+        crossed = _cross_fitted(learner, groups, seed)
+        fit_notes = learner.notes(named)
         remember_run(runs, key, embedded, crossed, fit_notes, detector=detector, seed=seed)
     else:
         crossed, fit_notes = remembered
@@ -330,23 +348,21 @@ def _verdicts(
     return Verdicts(scores, is_odd, is_normal, groups)
 
 
-def _cross_fitted(
-    embedded: EmbedResult,
-    named: NamedLoops | None,
-    groups: npt.NDArray[np.int64],
-    detector: str,
-    seed: int,
-    device: str,
-    progress: Progress,
-) -> tuple[CrossConformal, tuple[str, ...]]:
-    """Score each loop by detectors that never saw it, the later ones without the oddest; and what to know."""
-    n_fits = N_FOLDS * (1 + len(TRIMMED_SHARES))
-    learner = _Learner(embedded.embedding, named, detector, seed, device, progress, n_fits)
+def _cross_fitted(learner: _Learner, groups: npt.NDArray[np.int64], seed: int) -> CrossConformal:
+    """Score each loop by detectors that never saw it, the later ones without the oddest."""
     crossed = cross_conformal(learner.score_fold, groups, n_folds=N_FOLDS, seed=seed)
     for share in TRIMMED_SHARES:
         learner.trusted = crossed.scores <= np.quantile(crossed.scores, 1.0 - share)
         crossed = cross_conformal(learner.score_fold, groups, n_folds=N_FOLDS, seed=seed)
-    return crossed, learner.notes()
+    return crossed
+
+
+_Lesson = tuple[Float32Array, npt.NDArray[np.int64]]
+
+
+def _named_lesson(named: NamedLoops | None, detector: str, library: Library | None) -> _Lesson | None:
+    """Return what a detector sees of the named loops, and their labels."""
+    return None if named is None else (features_of(named.loops, detector, library=library), named.labels)
 
 
 class _Learner:
@@ -354,15 +370,15 @@ class _Learner:
 
     def __init__(
         self,
-        embedding: Float32Array,
-        named: NamedLoops | None,
+        features: Float32Array,
+        named: _Lesson | None,
         detector: str,
         seed: int,
         device: str,
         progress: Progress,
         n_fits: int,
     ) -> None:
-        self._embedding = embedding
+        self._features = features
         self._named = named
         self._detector = detector
         self._seed = seed
@@ -372,13 +388,15 @@ class _Learner:
         self._n_fits = n_fits
         self._n_done = 0
         self._warnings: list[str] = []
-        self.trusted = np.ones(len(embedding), dtype=np.bool_)
+        self.trusted = np.ones(len(features), dtype=np.bool_)
         """Which loops may be learnt from; all may be scored."""
         progress("learning", 0, n_fits)
 
     def fit(self, rows: npt.NDArray[np.int64] | slice) -> Detector:
         """Return a detector fitted on some rows."""
-        fitted = make_detector(self._detector, random_state=self._seed, device=self._device)
+        fitted = make_detector(
+            self._detector, random_state=self._seed, device=self._device, n_attributes=N_ATTRIBUTES
+        )
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             fitted.fit(*self._lesson(rows))
@@ -397,21 +415,22 @@ class _Learner:
         self, rows: npt.NDArray[np.int64] | slice
     ) -> tuple[Float32Array, npt.NDArray[np.int64] | None]:
         """Return the loops to learn from and, where some are named, all labels."""
-        loops = self._embedding[rows]
+        loops = self._features[rows]
         if self._named is None:
             return loops, None
+        named, labels = self._named
         unknown = np.zeros(len(loops), dtype=np.int64)
-        return np.vstack([loops, self._named.embedding]), np.concatenate([unknown, self._named.labels])
+        return np.vstack([loops, named]), np.concatenate([unknown, labels])
 
     def score_fold(
         self, train: npt.NDArray[np.int64], test: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.float64]:
         """Return the anomaly scores of `test` by a detector that saw only `train`."""
-        return -self.fit(train[self.trusted[train]]).score_samples(self._embedding[test])
+        return -self.fit(train[self.trusted[train]]).score_samples(self._features[test])
 
-    def notes(self) -> tuple[str, ...]:
+    def notes(self, named: NamedLoops | None) -> tuple[str, ...]:
         """Return what the reader must know of the fits, in a sentence each."""
-        notes = [] if self._named is None else [self._named.note]
+        notes = [] if named is None else [named.note]
         if self._warnings:
             notes.append(f"in {len(self._warnings)} of {self._n_done} fits, {self._warnings[0]}")
         return tuple(notes)

@@ -14,13 +14,13 @@ from loopsphere.calibrate import CrossConformal
 from loopsphere.library.records import RunRecord
 from loopsphere.library.store import Library, now
 from loopsphere.model import library_versions
-from loopsphere.types import EmbedResult
+from loopsphere.types import EmbedResult, Float32Array
 
-_CODE_OF_SCORES = ("detect", "calibrate.py", "pipeline.py")
+_CODE_OF_SCORES = ("detect", "calibrate.py", "measuring.py", "pipeline.py")
 
 
 def run_key(
-    embedded: EmbedResult, groups: npt.NDArray[np.int64], detector: str, seed: int, device: str
+    features: Float32Array, groups: npt.NDArray[np.int64], detector: str, seed: int, device: str
 ) -> str:
     """Return a digest of all that decides the scores of a scan: data, settings, libraries, code."""
     settings = {
@@ -29,10 +29,10 @@ def run_key(
         "device": device,
         "versions": library_versions(),
         "code": _code_digest(),
-        "shape": embedded.embedding.shape,
+        "shape": features.shape,
     }
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    digest.update(np.ascontiguousarray(embedded.embedding).data)
+    digest.update(np.ascontiguousarray(features).data)
     digest.update(np.ascontiguousarray(groups).data)
     return digest.hexdigest()
 

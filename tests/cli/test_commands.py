@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from loopsphere.cli import options
 from loopsphere.cli.commands import app
-from loopsphere.detect import DEFAULT_DETECTOR
+from loopsphere.detect import DEFAULT_DETECTOR, SCAN_DETECTOR
 from loopsphere.embedding import DEFAULT_ENCODER
 from loopsphere.pipeline import DEFAULT_ALPHA
 
@@ -63,8 +63,8 @@ def test_help_imports_nothing_heavy():
 
 
 def test_the_defaults_are_those_of_the_library():
-    assert (options.ENCODER, options.DETECTOR, options.ALPHA) == (
-        DEFAULT_ENCODER, DEFAULT_DETECTOR, DEFAULT_ALPHA,
+    assert (options.ENCODER, options.DETECTOR, options.SCAN_DETECTOR, options.ALPHA) == (
+        DEFAULT_ENCODER, DEFAULT_DETECTOR, SCAN_DETECTOR, DEFAULT_ALPHA,
     )  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def test_embed_writes_arrays(collection, tmp_path, name):
     else:
         table = pytest.importorskip("pyarrow.parquet").read_table(tmp_path / name)
         paths, embedding = table["path"].to_pylist(), np.stack(table["embedding"].to_pylist())
-    assert embedding.shape == (12, 256)
+    assert embedding.shape == (12, 512)
     assert all(Path(path).exists() for path in paths)
 
 

@@ -41,7 +41,7 @@ def test_naming_three_odd_loops_raises_the_others_of_their_kind(kinds):
     normal, kind = kinds
     collection = embedded(np.vstack([normal, kind[3:]]))
     unaware = scan_embeddings(collection, detector="deep-sad")
-    named = NamedLoops(kind[:3].astype(np.float32), np.full(3, ODD))
+    named = NamedLoops(embedded(kind[:3]), np.full(3, ODD))
     aware = scan_embeddings(collection, detector="deep-sad", named=named)
     assert mean_rank(aware) < mean_rank(unaware) - 10
     assert aware.notes == ("3 loops named odd and 0 named normal were learnt from and are not ranked",)
@@ -50,7 +50,7 @@ def test_naming_three_odd_loops_raises_the_others_of_their_kind(kinds):
 def test_a_model_learns_from_the_named_loops_too(kinds):
     normal, kind = kinds
     collection = embedded(normal)
-    named = NamedLoops(kind[:3].astype(np.float32), np.full(3, ODD))
+    named = NamedLoops(embedded(kind[:3]), np.full(3, ODD))
     ratio = []
     for known in (None, named):
         model = fit_embeddings(collection, detector="deep-sad", named=known)
@@ -78,7 +78,8 @@ def test_names_that_cannot_be_learnt_from_are_refused(collection, tmp_path):
         embed_named(files[:6], [files[0]], [files[0]])
     with pytest.raises(NamedLoopError, match=r"empty\.wav is named, but"):
         embed_named(files[:6], [tmp_path / "empty.wav"], [])
-    with pytest.raises(NamedLoopError, match="knn cannot learn from loops named odd or normal; deep-sad can"):
+    with pytest.raises(NamedLoopError, match="knn cannot learn from loops named odd or normal; deep-sad and"):
         ls.scan(files[:6], odd=[files[0]], detector="knn")
     assert detector_for("deep-svdd", [], [files[0]]) == "deep-sad"
+    assert detector_for("deep-svdd+attributes", [files[0]], []) == "deep-sad+attributes"
     assert detector_for("knn", [], []) == "knn"

@@ -24,7 +24,7 @@ def explain(
     encoder: Annotated[
         str | None, typer.Option(help="The bundled one, or the model's own, if not given.")
     ] = None,
-    detector: options.Detector = options.DETECTOR,
+    detector: options.Detector = options.SCAN_DETECTOR,
     alpha: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, help="False-alarm rate; 0.05, or the model's own.")
     ] = None,

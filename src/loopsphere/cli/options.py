@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-ENCODER, DETECTOR, ALPHA = "bundled", "deep-svdd", 0.05
+ENCODER, DETECTOR, SCAN_DETECTOR, ALPHA = "bundled", "deep-svdd", "deep-svdd+attributes", 0.05
 """The defaults, spelled here so that `--help` imports no network."""
 
 Sources = Annotated[
@@ -27,7 +27,13 @@ Normal = Annotated[
     list[Path] | None,
     typer.Option("--normal", metavar="FILE", help="A loop known to be normal; may be repeated."),
 ]
-Detector = Annotated[str, typer.Option(help="Such as deep-svdd, isolation-forest, pca, knn, ensemble.")]
+Detector = Annotated[
+    str,
+    typer.Option(
+        help="Such as deep-svdd, isolation-forest, pca, knn, ensemble; with +attributes behind it, what is "
+        "measured of a loop counts beside what the encoder hears."
+    ),
+]
 Alpha = Annotated[
     float,
     typer.Option(

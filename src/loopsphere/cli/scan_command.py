@@ -46,7 +46,7 @@ def scan(
     odd: options.Odd = None,
     normal: options.Normal = None,
     encoder: options.Encoder = options.ENCODER,
-    detector: options.Detector = options.DETECTOR,
+    detector: options.Detector = options.SCAN_DETECTOR,
     alpha: options.Alpha = options.ALPHA,
     seed: options.Seed = 0,
     explain: Annotated[
