@@ -27,6 +27,7 @@ from loopsphere.types import EmbedResult, Float32Array, SkippedFile
 
 if TYPE_CHECKING:
     from loopsphere.encoders import Encoder
+    from loopsphere.encoders.base import Views
 
 DEFAULT_ENCODER = "bundled"
 _BATCH_SIZE = 32
@@ -47,7 +48,7 @@ class _Read:
 
     file: FileRecord
     is_unchanged: bool
-    views: Float32Array | None = None
+    views: Views | None = None
     fingerprint: Float32Array | None = None
 
 

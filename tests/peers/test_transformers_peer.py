@@ -167,7 +167,7 @@ def test_short_clip_with_fusion(fused, duration_s: float) -> None:
     views, is_longer = extractor._get_input_mel(waveform, 2 * RATE, "fusion", "repeatpad")
     assert not is_longer
     theirs = reference(audio, views[None], [False])
-    assert encoder.views(waveform).shape == (1, 201, 64)
+    assert encoder.views(waveform).spectra.shape == (1, 201, 64)
     np.testing.assert_allclose(normalised(encoder.embed([waveform])), normalised(theirs), atol=TOLERANCE)
 
 
@@ -186,7 +186,7 @@ def test_long_clip_with_fusion(fused, duration_s: float, monkeypatch: pytest.Mon
 def test_fusion_changes_the_embedding(fused) -> None:
     """Else the two tests above would pass on a network that ignores its local views."""
     audio, _, encoder, _ = fused
-    views = encoder.views(clip(6.0, seed=8))[None]
+    views = encoder.views(clip(6.0, seed=8)).spectra[None]
     with_fusion, without = (normalised(reference(audio, views, [longer])) for longer in (True, False))
     assert float((with_fusion * without).sum()) < 0.99
 

@@ -12,6 +12,7 @@ import torch
 
 import loopsphere.encoders.loading
 from loopsphere.encoders import ENCODERS, Encoder, load_encoder
+from loopsphere.encoders.base import Views
 from loopsphere.errors import CheckpointError, FeatureError, LoopsphereError, MissingExtraError
 from loopsphere.features.fusion import fuse_mel
 from loopsphere.features.mel import log_mel
@@ -69,15 +70,15 @@ def test_number_of_views(
     path: Path, encoder: Encoder, n_samples: int, fused_shape: int, n_windows: int
 ) -> None:
     plain = load_encoder(str(path), device="cpu", fusion=False)
-    assert encoder.views(noise(n_samples)).shape == (fused_shape, 201, 16)
-    assert plain.views(noise(n_samples)).shape == (n_windows, 201, 16)
+    assert encoder.views(noise(n_samples)).spectra.shape == (fused_shape, 201, 16)
+    assert plain.views(noise(n_samples)).spectra.shape == (n_windows, 201, 16)
 
 
 def test_windows_cover_the_whole_clip(path: Path) -> None:
     """Every frame of the clip is in one of the windows, the first and the last included."""
     plain = load_encoder(str(path), device="cpu", fusion=False)
     waveform = noise(WINDOW * 3 + 5000)
-    mel, views = log_mel(waveform, SMALL_MEL), plain.views(waveform)
+    mel, views = log_mel(waveform, SMALL_MEL), plain.views(waveform).spectra
     rows = {row.tobytes() for view in views for row in view}
     assert all(row.tobytes() in rows for row in mel)
 
@@ -86,7 +87,8 @@ def test_averaging_windows(path: Path) -> None:
     plain = load_encoder(str(path), device="cpu", fusion=False)
     waveforms = [noise(3 * WINDOW), noise(50), noise(2 * WINDOW)]
     expected = [
-        plain.embed_views([view[None] for view in plain.views(clip)]).mean(axis=0) for clip in waveforms
+        plain.embed_views([Views(view[None]) for view in plain.views(clip).spectra]).mean(axis=0)
+        for clip in waveforms
     ]
     np.testing.assert_allclose(plain.embed(waveforms), expected, atol=1e-5)
 
@@ -114,7 +116,7 @@ def test_no_clips_give_no_rows(encoder: Encoder) -> None:
 @pytest.mark.parametrize("shape", [(201, 16), (0, 201, 16), (2, 201, 16), (1, 200, 16), (1, 201, 17)])
 def test_other_views_are_refused(encoder: Encoder, shape) -> None:
     with pytest.raises(FeatureError, match="not views of this encoder"):
-        encoder.embed_views([np.zeros(shape, np.float32)])
+        encoder.embed_views([Views(np.zeros(shape, np.float32))])
 
 
 def test_an_embedding_is_not_normalised(encoder: Encoder) -> None:
@@ -160,14 +162,28 @@ def test_a_bundled_checkpoint_that_is_missing_is_said_so(
 
 
 def test_the_bundled_encoder_is_as_recorded() -> None:
-    if not loopsphere.encoders.loading.BUNDLED_FILE.exists():
-        pytest.skip("no checkpoint is bundled yet")
     encoder, record = load_encoder(device="cpu"), ENCODERS["bundled"]
     assert (encoder.name, encoder.embedding_dim, encoder.config.fusion) == (
         record.name,
         record.embedding_dim,
         record.fused,
     )
+    with pytest.raises(FeatureError, match="no windows for its tagger"):
+        encoder.embed_views([Views(encoder.views(noise(900)).spectra)])
+
+
+def test_the_bundled_encoder_hears_instruments_wherever_a_loop_starts() -> None:
+    """One phrase by a plucked string and by an organ; the plucked one from its middle, and softer."""
+    encoder = load_encoder(device="cpu")
+    time = np.arange(8000) / 32_000
+    hz = RNG.choice([196.0, 220, 247, 262, 294, 330], size=16)
+    tones = [sum(np.sin(2 * np.pi * f * n * time) / n for n in range(1, 9)) for f in hz]
+    plucked = np.concatenate([tone * np.exp(-12 * time) for tone in tones]).astype(np.float32)
+    organ = np.concatenate(tones).astype(np.float32)
+    heard = encoder.embed([plucked, 0.3 * np.roll(plucked, 48_000), organ])
+    heard /= np.linalg.norm(heard, axis=1, keepdims=True)
+    assert heard[0] @ heard[1] > 0.97
+    assert heard[0] @ heard[2] < heard[0] @ heard[1] - 0.05
 
 
 @pytest.fixture

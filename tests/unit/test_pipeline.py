@@ -36,7 +36,7 @@ def scanned(collection: Path) -> ScoreResult:
 
 def test_embed_finds_every_loop_in_order(collection, embedded):
     assert list(embedded.paths) == sorted(map(str, collection.rglob("*.wav")))
-    assert embedded.embedding.shape == (len(embedded.paths), 256)
+    assert embedded.embedding.shape == (len(embedded.paths), 512)
     assert embedded.embedding.dtype == np.float32
     assert embedded.skipped == ()
     for path, duration in zip(embedded.paths, embedded.durations_s, strict=True):

@@ -111,7 +111,8 @@ def test_padding_is_told_from_sound(encoder: Encoder) -> None:
 def test_last_stage_is_what_the_embedding_pools(encoder: Encoder) -> None:
     waveform = clip(encoder, 0.5 * encoder.mel.window_s)
     _, grid = encoder.token_grids(waveform, stages=(-1,))
-    np.testing.assert_allclose(grid.tokens.mean(axis=(0, 1, 2)), encoder.embed([waveform])[0], atol=1e-4)
+    alone = dataclasses.replace(encoder, tagger=None)
+    np.testing.assert_allclose(grid.tokens.mean(axis=(0, 1, 2)), alone.embed([waveform])[0], atol=1e-4)
 
 
 @pytest.mark.parametrize("filters", ["htk", "slaney"])

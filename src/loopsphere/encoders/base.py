@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from loopsphere.encoders.joining import JOINT_DIM, join
 from loopsphere.errors import FeatureError
 from loopsphere.features.config import MelConfig
 from loopsphere.features.fusion import fuse_mel
+from loopsphere.features.listening import musicnn_windows
 from loopsphere.features.mel import band_edges_hz, log_mel
 from loopsphere.types import Float32Array, TokenGrid
 
@@ -44,13 +46,37 @@ class Runtime(Protocol):
         """Return the tokens of some stages, each (n_windows, n_steps, n_bands, dim)."""
 
 
+class Tagger(Protocol):
+    """Something that runs a musicnn; see `loopsphere.encoders.torch_runtime.TorchTagger`."""
+
+    def __call__(self, windows: Float32Array) -> tuple[Float32Array, Float32Array]:
+        """Return features and tags of one batch, (n_windows, 200) and (n_windows, 50)."""
+
+
+class Views(NamedTuple):
+    """What the networks see of one clip.
+
+    Attributes
+    ----------
+    spectra : float32 ndarray of shape (n_views, n_frames, n_mels)
+        Log-mel in dB, for HTS-AT. One view of a clip within the window. Of a longer one: with fusion four,
+        whole clip, front, middle and back; without, `ceil(n_total_frames / n_frames)` windows.
+    windows : float32 ndarray of shape (n_windows, 187, 96) or None
+        For musicnn, where the encoder has one.
+    """
+
+    spectra: Float32Array
+    windows: Float32Array | None = None
+
+
 @dataclass(frozen=True)
 class Encoder:
     """A trained encoder with its front end; made by `loopsphere.encoders.load_encoder`.
 
     The same clip has the same embedding alone, in any batch, in any order and on every run: crops
     are fixed, nothing is drawn at random, and whether a clip is long depends on this clip alone.
-    Embeddings are not L2-normalised; they are the network's output before any projection.
+    Embeddings are not L2-normalised. With HTS-AT alone they are its output before any projection; with
+    a tagger beside it, see `loopsphere.encoders.joining.join`.
 
     No part of a long clip is cut away. With fusion, its whole-clip view covers all of it. Without,
     it is cut into as few evenly spaced windows as cover it, and their embeddings are averaged.
@@ -65,10 +91,13 @@ class Encoder:
     mel : MelConfig
     config : HTSATConfig
     runtime : Runtime
+    tagger : Tagger or None
+        A second network that listens beside HTS-AT, as the bundled encoder has.
 
     References
     ----------
-    Wu et al. 2023, arXiv 2211.06687, section 3.2; Chen et al. 2022, arXiv 2202.00874.
+    Wu et al. 2023, arXiv 2211.06687, section 3.2; Chen et al. 2022, arXiv 2202.00874; Pons and Serra 2019,
+    arXiv 1909.06654.
     """
 
     name: str
@@ -76,11 +105,12 @@ class Encoder:
     mel: MelConfig
     config: HTSATConfig
     runtime: Runtime
+    tagger: Tagger | None = None
 
     @property
     def embedding_dim(self) -> int:
         """Columns of an embedding."""
-        return self.config.embedding_dim
+        return self.config.embedding_dim if self.tagger is None else JOINT_DIM
 
     @property
     def device(self) -> str:
@@ -92,19 +122,13 @@ class Encoder:
         """What its network computes in: 'float32' or 'bfloat16'."""
         return self.runtime.precision
 
-    def views(self, waveform: Float32Array) -> Float32Array:
-        """Return what the network sees of one clip.
+    def views(self, waveform: Float32Array) -> Views:
+        """Return what the networks see of one clip.
 
         Parameters
         ----------
         waveform : float32 ndarray of shape (n_samples,)
             Mono, at `mel.sample_rate`.
-
-        Returns
-        -------
-        views : float32 ndarray of shape (n_views, n_frames, n_mels)
-            Log-mel in dB. One view of a clip within the window. Of a longer one: with fusion four, whole
-            clip, front, middle and back; without, `ceil(n_total_frames / n_frames)` windows.
 
         Raises
         ------
@@ -113,8 +137,10 @@ class Encoder:
         """
         mel = log_mel(waveform, self.mel)
         if self.config.fusion:
-            return fuse_mel(mel, n_frames=self.mel.n_frames)
-        return _windows(mel, self.mel.n_frames)[0]
+            spectra = fuse_mel(mel, n_frames=self.mel.n_frames)
+        else:
+            spectra = _windows(mel, self.mel.n_frames)[0]
+        return Views(spectra, None if self.tagger is None else musicnn_windows(waveform))
 
     def token_grids(
         self, waveform: Float32Array, stages: Sequence[int] = TOKEN_STAGES
@@ -179,13 +205,13 @@ class Encoder:
             filled_s=n_repeats * duration_s if n_repeats else max(duration_s, self.mel.window_s),
         )
 
-    def embed_views(self, views: Sequence[Float32Array]) -> Float32Array:
+    def embed_views(self, views: Sequence[Views]) -> Float32Array:
         """Embed clips that are views already.
 
         Parameters
         ----------
-        views : sequence of float32 ndarray of shape (n_views, n_frames, n_mels)
-            One array a clip, from `views`.
+        views : sequence of Views
+            One a clip, from `views`.
 
         Returns
         -------
@@ -195,22 +221,34 @@ class Encoder:
         Raises
         ------
         FeatureError
-            An array has another shape.
+            They are not views of this encoder.
         """
-        for clip in views:
+        if not views:
+            return np.empty((0, self.embedding_dim), dtype=np.float32)
+        embedding = self._embed_spectra([clip.spectra for clip in views])
+        if self.tagger is None:
+            return embedding
+        windows = [clip.windows for clip in views if clip.windows is not None]
+        if len(windows) != len(views):
+            raise FeatureError("these are not views of this encoder: they have no windows for its tagger")
+        together = np.concatenate(windows)
+        # Batches of like sizes, never of one window, for which torch's convolutions round differently.
+        n_batches = -(-len(together) // BATCH_SIZE)
+        batches = [self.tagger(batch) for batch in np.array_split(together, n_batches)]
+        sizes = [len(clip) for clip in windows]
+        features, tags = (_mean_by_clip(np.concatenate(part), sizes) for part in zip(*batches, strict=True))
+        return join(embedding, features, tags)
+
+    def _embed_spectra(self, spectra: Sequence[Float32Array]) -> Float32Array:
+        for clip in spectra:
             fits = clip.ndim == 3 and clip.shape[1:] == (self.mel.n_frames, self.mel.n_mels)
             if not fits or len(clip) == 0 or (self.config.fusion and len(clip) not in (1, 4)):
                 raise FeatureError(f"these are not views of this encoder: shape {clip.shape}")
-        if not views:
-            return np.empty((0, self.embedding_dim), dtype=np.float32)
         # What the network takes as one clip: all views with fusion, each window without.
-        units = views if self.config.fusion else [window[None] for clip in views for window in clip]
+        units = spectra if self.config.fusion else [window[None] for clip in spectra for window in clip]
         batches = [self._run(units[start : start + BATCH_SIZE]) for start in range(0, len(units), BATCH_SIZE)]
         embedding = np.concatenate(batches)
-        if self.config.fusion:
-            return embedding
-        ends = np.cumsum([len(clip) for clip in views])
-        return np.stack([windows.mean(axis=0) for windows in np.split(embedding, ends[:-1])])
+        return embedding if self.config.fusion else _mean_by_clip(embedding, [len(clip) for clip in spectra])
 
     def embed_iter(self, waveforms: Iterable[Float32Array]) -> Iterator[Float32Array]:
         """Embed a stream of clips, a batch at a time.
@@ -264,6 +302,11 @@ class Encoder:
             is_longer,
             np.stack(local_views) if local_views else no_local_views,
         )
+
+
+def _mean_by_clip(rows: Float32Array, sizes: Sequence[int]) -> Float32Array:
+    """Average the rows of each clip; `sizes` are how many each has."""
+    return np.stack([part.mean(axis=0) for part in np.split(rows, np.cumsum(sizes)[:-1])])
 
 
 def _windows(mel: Float32Array, n_frames: int) -> tuple[Float32Array, npt.NDArray[np.int64]]:

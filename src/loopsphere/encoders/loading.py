@@ -7,12 +7,14 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from loopsphere.encoders.base import Encoder
+from loopsphere.encoders.joining import JOINING
 from loopsphere.encoders.precision import hash_in
 from loopsphere.encoders.registry import ENCODERS
 from loopsphere.errors import CheckpointError, MissingExtraError
@@ -20,9 +22,13 @@ from loopsphere.features.config import MelConfig
 from loopsphere.features.mel import mel_filters
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from loopsphere.models.checkpoints import Checkpoint
 
-BUNDLED_FILE = Path(__file__).parents[1] / "weights" / "htsat-loops.safetensors"
+_WEIGHTS = Path(__file__).parents[1] / "weights"
+BUNDLED_FILE = _WEIGHTS / "htsat-loops.safetensors"
+MUSICNN_FILE = _WEIGHTS / "musicnn-mtt.safetensors"
 # owner/repository, or one weights file in it
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*?((?<!\.pt)(?<!\.pth)(?<!\.safetensors)|/[\w.-]+\.pt)")
 _MAX_COUNT = 1_000_000  # samples, hertz, frames; beyond any front end
@@ -64,20 +70,28 @@ def load_encoder(
         A download is needed and `huggingface_hub` is not installed.
     """
     # torch takes a second to import; naming the encoders must not.
-    from loopsphere.encoders.torch_runtime import TorchRuntime
+    from loopsphere.encoders.torch_runtime import TorchRuntime, TorchTagger
     from loopsphere.models.checkpoints import read_checkpoint
+    from loopsphere.models.musicnn_file import read_musicnn
 
     name = str(name_or_path)
     checkpoint = read_checkpoint(_find(name), fusion=fusion)
     mel = _mel_config(checkpoint, name)
-    digest = _hash(checkpoint, mel)
+    settings = [dataclasses.asdict(checkpoint.config), dataclasses.asdict(mel)]
+    digest = _hash(settings, checkpoint.state)
     runtime = TorchRuntime(checkpoint, device, precision)
+    tagger = None
+    if name in ENCODERS and ENCODERS[name].source == "bundled":
+        network = read_musicnn(MUSICNN_FILE)
+        digest = _hash([digest, JOINING, dataclasses.asdict(network.config)], network.state_dict())
+        tagger = TorchTagger(network, runtime.device, runtime.precision)
     return Encoder(
         name=name if name in ENCODERS or not Path(name).exists() else Path(name).name,
         hash=hash_in(digest, runtime.precision),
         mel=mel,
         config=checkpoint.config,
         runtime=runtime,
+        tagger=tagger,
     )
 
 
@@ -172,13 +186,13 @@ def _check_mel(mel: MelConfig, name: str) -> None:
         raise CheckpointError(f"{name}: its mel settings cannot be used: {mel}")
 
 
-def _hash(checkpoint: Checkpoint, mel: MelConfig) -> str:
+def _hash(settings: Iterable[object], state: Mapping[str, Tensor]) -> str:
     """SHA-256 of all that decides an embedding: settings; names, shapes and float32 bytes of the weights."""
     digest = hashlib.sha256()
-    for settings in (checkpoint.config, mel):
-        digest.update(json.dumps(dataclasses.asdict(settings), sort_keys=True).encode())
-    for name in sorted(checkpoint.state):
-        tensor = checkpoint.state[name]
+    for setting in settings:
+        digest.update(json.dumps(setting, sort_keys=True).encode())
+    for name in sorted(state):
+        tensor = state[name]
         digest.update(f"{name}{tuple(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().numpy().astype("<f4", copy=False).data)
+        digest.update(tensor.detach().contiguous().numpy().astype("<f4", copy=False).data)
     return digest.hexdigest()

@@ -35,7 +35,9 @@ class EncoderRecord:
 
 
 _RECORDS = (
-    EncoderRecord("bundled", "bundled", 256, True, "Apache-2.0", 0, "HTS-AT trained on loops; works offline"),
+    EncoderRecord(
+        "bundled", "bundled", 512, True, "Apache-2.0, ISC", 0, "HTS-AT trained on loops, and musicnn; offline"
+    ),
     EncoderRecord(
         "clap-htsat-fused", "laion/clap-htsat-fused", 768, True, "Apache-2.0", 615, "CLAP, HTSAT-tiny"
     ),

@@ -1,4 +1,4 @@
-"""HTS-AT run by PyTorch, in float32 or bfloat16."""
+"""HTS-AT and musicnn run by PyTorch, in float32 or bfloat16."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from loopsphere.encoders.precision import PRECISIONS
 from loopsphere.errors import LoopsphereError, UnknownNameError
 from loopsphere.models.checkpoints import Checkpoint
 from loopsphere.models.htsat import HTSAT
+from loopsphere.models.musicnn import Musicnn
 from loopsphere.types import Float32Array
 
 
@@ -89,6 +90,39 @@ class TorchRuntime:
         with _exact():
             grids = self._network.tokens(torch.from_numpy(view).to(self.device), stages=stages)
             return tuple(grid.permute(0, 3, 2, 1).contiguous().cpu().numpy() for grid in grids)
+
+
+class TorchTagger:
+    """musicnn on a device.
+
+    Parameters
+    ----------
+    network : Musicnn
+    device : torch.device
+    precision : {'float32', 'bfloat16'}
+        Of the network's filters.
+    """
+
+    def __init__(self, network: Musicnn, device: torch.device, precision: str) -> None:
+        self._device = device
+        self._network = network.to(device).eval()
+        self._network.run_filters_in(torch.bfloat16 if precision == "bfloat16" else torch.float32)
+
+    def __call__(self, windows: Float32Array) -> tuple[Float32Array, Float32Array]:
+        """Return features and tags of one batch of windows; see `Musicnn`.
+
+        Parameters
+        ----------
+        windows : float32 ndarray of shape (n_windows, 187, 96)
+
+        Returns
+        -------
+        features : float32 ndarray of shape (n_windows, 200)
+        tags : float32 ndarray of shape (n_windows, 50)
+        """
+        with _exact():
+            features, tags = self._network(torch.from_numpy(windows).to(self._device))
+            return features.cpu().numpy(), tags.cpu().numpy()
 
 
 @contextmanager

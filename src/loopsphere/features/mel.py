@@ -140,13 +140,35 @@ def log_mel(waveform: Float32Array, config: MelConfig) -> Float32Array:
     ----------
     Wu et al. 2023, arXiv 2211.06687, section 3 (CLAP's front end, which the settings reproduce).
     """
-    filled = fill_window(waveform, config)
-    if config.rms_dbfs is not None:
-        # Of the clip, not of the filled window: padding must not make a clip louder.
-        rms = np.sqrt(np.mean(np.square(waveform, dtype=np.float64)))
-        filled = filled * np.float32(10.0 ** (config.rms_dbfs / 20.0) / max(rms, 1e-9))
-    padded = np.pad(filled, config.n_fft // 2, mode="reflect")
-    frames = np.lib.stride_tricks.sliding_window_view(padded, config.n_fft)[:: config.hop_length]
+    # By the level of the clip, not of the filled window: padding must not make a clip louder.
+    filled = levelled(fill_window(waveform, config), waveform, config)
+    power = mel_power(np.pad(filled, config.n_fft // 2, mode="reflect"), config)
+    result: Float32Array = 10.0 * np.log10(np.maximum(power, 10.0 ** (config.floor_db / 10.0)))
+    return result
+
+
+def levelled(waveform: Float32Array, clip: Float32Array, config: MelConfig) -> Float32Array:
+    """Return a waveform with the gain that brings `clip` to `config.rms_dbfs`, if that is set."""
+    if config.rms_dbfs is None:
+        return waveform
+    rms = np.sqrt(np.mean(np.square(clip, dtype=np.float64)))
+    return waveform * np.float32(10.0 ** (config.rms_dbfs / 20.0) / max(rms, 1e-9))
+
+
+def mel_power(waveform: Float32Array, config: MelConfig) -> Float32Array:
+    """Return the power in mel bands of every whole frame of a waveform.
+
+    Parameters
+    ----------
+    waveform : float32 ndarray of shape (n_samples,)
+        Mono, at `config.sample_rate`, at least `config.n_fft` samples.
+    config : MelConfig
+
+    Returns
+    -------
+    power : float32 ndarray of shape (1 + (n_samples - n_fft) // hop_length, n_mels)
+    """
+    frames = np.lib.stride_tricks.sliding_window_view(waveform, config.n_fft)[:: config.hop_length]
     window = _hann(config.n_fft)
     filters = mel_filters(config)
     result = np.empty((len(frames), config.n_mels), dtype=np.float32)
@@ -155,7 +177,7 @@ def log_mel(waveform: Float32Array, config: MelConfig) -> Float32Array:
         # In float32 a quiet band next to a loud one is off by up to 0.02 dB; in float64 nothing shows.
         spectrum = scipy.fft.rfft(frames[block] * window, axis=1)
         power = (np.square(spectrum.real) + np.square(spectrum.imag)).astype(np.float32)
-        result[block] = 10.0 * np.log10(np.maximum(power @ filters, 10.0 ** (config.floor_db / 10.0)))
+        result[block] = power @ filters
     return result
 
 
