@@ -1,0 +1,273 @@
+"""How fast loops become embeddings, beside `transformers` and LAION's own code on the same weights.
+
+All take turns in one process, so that whatever else the machine does falls on all; each figure is the median
+of the rounds, each ratio the median of the rounds' ratios. The rate at which the machine multiplies matrices
+is measured in each round too. The weights of HTSAT-tiny are drawn at random and saved in the format of the
+published checkpoints: the time does not depend on their values.
+
+    pip install 'loopsphere[dev]'; pip install --no-deps laion-clap==1.1.7 torchlibrosa
+    python benchmarks/throughput.py > benchmarks/throughput.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import soundfile as sf
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from loopsphere.embedding import cached_encoder, embed
+from loopsphere.encoders import Encoder
+from loopsphere.evaluate.tables import markdown_table
+from loopsphere.model import library_versions
+from peers_on_disk import laion_network, save_clap, transformers_clap, transformers_network
+
+FILE_RATE_HZ = 44_100
+DURATIONS_S = (2.0, 8.0, 30.0)
+MATRIX_SIZE = 2048
+BAR_RATIO, BAR_SHARE, BAR_LOOPS_PER_S = 4.0, 0.7, 60.0
+
+Embed = Callable[[Sequence[str]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Wall and processor time of one turn, in ms a loop."""
+
+    wall_ms: float
+    cpu_ms: float
+
+
+def timed(work: Callable[[], object], n_loops: int) -> Turn:
+    """Return what a piece of work takes for each loop."""
+    before, started = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    work()
+    wall_s, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Turn(1000 * wall_s / n_loops, 1000 * cpu_s / n_loops)
+
+
+def write_loops(folder: Path, n_loops: int, duration_s: float, seed: int) -> list[str]:
+    """Write stereo 16-bit loops, each its own: decaying tones over noise."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    time_s = np.arange(round(duration_s * FILE_RATE_HZ)) / FILE_RATE_HZ
+    paths = []
+    for index in range(n_loops):
+        level = np.exp(-((time_s * rng.uniform(1, 4)) % 1.0) * 4)
+        tones = sum(np.sin(2 * np.pi * hz * time_s) for hz in rng.uniform(60, 6000, 4)) * level
+        mono = 0.1 * tones + 0.003 * rng.standard_normal(time_s.size)
+        path = folder / f"loop {index:05d}.wav"
+        sf.write(path, np.stack([mono, 0.8 * mono], axis=1), FILE_RATE_HZ, subtype="PCM_16")
+        paths.append(str(path))
+    return paths
+
+
+def matrix_rate(dtype: torch.dtype) -> float:
+    """Return GFLOP/s of one matrix product."""
+    left, right = (torch.randn(MATRIX_SIZE, MATRIX_SIZE).to(dtype) for _ in range(2))
+    seconds = []
+    with torch.inference_mode():
+        for _ in range(4):
+            started = time.perf_counter()
+            left @ right
+            seconds.append(time.perf_counter() - started)
+    return 2 * MATRIX_SIZE**3 / min(seconds) / 1e9
+
+
+def ours(encoder: str, precision: str, batch_size: int | None) -> Embed:
+    """Return our verb: all files at once, or one call a file."""
+
+    def run(paths: Sequence[str]) -> np.ndarray:
+        step = batch_size or len(paths)
+        calls = [paths[start : start + step] for start in range(0, len(paths), step)]
+        return np.concatenate(
+            [embed(call, encoder=encoder, device="cpu", precision=precision).embedding for call in calls]
+        )
+
+    return run
+
+
+def alternate(contenders: dict[str, Embed], paths: Sequence[str], n_rounds: int) -> dict[str, list[Turn]]:
+    """Let all have their turns, round by round, after one that warms them."""
+    turns: dict[str, list[Turn]] = {name: [] for name in contenders}
+    for work in contenders.values():
+        work(paths[:2])
+    for _ in range(n_rounds):
+        for name, work in contenders.items():
+            turns[name].append(timed(lambda work=work: work(paths), len(paths)))
+    return turns
+
+
+def beside_peers(n_loops: int, n_rounds: int, folder: Path) -> list[str]:
+    """File to embedding on HTSAT-tiny: ours and the peers', by length of the loops."""
+    checkpoint = save_clap(folder / "clap")
+    transformers = transformers_clap(checkpoint)
+    name = str(checkpoint)
+    contenders: dict[str, Embed] = {
+        "loopsphere, one call a file": ours(name, "auto", 1),
+        "loopsphere": ours(name, "auto", None),
+        "loopsphere, float32": ours(name, "float32", None),
+        "transformers, batch 1": lambda paths: transformers(paths, 1),
+        "transformers, batch 8": lambda paths: transformers(paths, 8),
+    }
+    lines = []
+    for duration_s in DURATIONS_S:
+        paths = write_loops(folder / f"{duration_s:g}s", n_loops, duration_s, seed=1)
+        turns = alternate(contenders, paths, n_rounds)
+        rows = [
+            [
+                who,
+                f"{median(turn.wall_ms for turn in of):.1f}",
+                f"{median(turn.cpu_ms for turn in of):.1f}",
+                _ratios(
+                    of, turns["loopsphere, one call a file"] if "batch 1" in who else turns["loopsphere"]
+                ),
+            ]
+            for who, of in turns.items()
+        ]
+        header = ["", "ms a loop", "processor ms a loop", "times slower than ours (wall, processor)"]
+        lines += [f"### Loops of {duration_s:g} s", "", markdown_table(header, rows), ""]
+    return lines
+
+
+def _ratios(theirs: Sequence[Turn], own: Sequence[Turn]) -> str:
+    pairs = list(zip(theirs, own, strict=True))
+    wall = median(their.wall_ms / our.wall_ms for their, our in pairs)
+    cpu = median(their.cpu_ms / our.cpu_ms for their, our in pairs)
+    return f"{wall:.2f}, {cpu:.2f}"
+
+
+def network_share(encoder: Encoder, name: str, batch_sizes: Sequence[int], n_rounds: int) -> list[list[str]]:
+    """Return how much of the matrix rate HTS-AT reaches, from log-mel to embedding."""
+    views = log_mels(encoder, max(batch_sizes))
+    none = np.empty((0, 3, *views.shape[1:]), dtype=np.float32)
+    with FlopCounterMode(display=False) as counter:
+        encoder.runtime(views[:1], np.zeros(1, dtype=np.bool_), none)
+    gflop = counter.get_total_flops() / 1e9
+    dtype = torch.bfloat16 if encoder.precision == "bfloat16" else torch.float32
+    rows = []
+    for n_views in batch_sizes:
+        batch, is_longer = views[:n_views], np.zeros(n_views, dtype=np.bool_)
+        turns, shares = [], []
+        for _ in range(n_rounds + 1):
+            rate = matrix_rate(dtype)
+            turns.append(timed(lambda b=batch, il=is_longer: encoder.runtime(b, il, none), n_views).wall_ms)
+            shares.append(gflop / (turns[-1] / 1000) / rate)
+        cells = [f"{median(turns[1:]):.2f}", f"{gflop:.2f}", f"{100 * median(shares[1:]):.0f} %"]
+        rows.append([name, encoder.precision, str(n_views), *cells])
+    return rows
+
+
+def log_mels(encoder: Encoder, n_views: int) -> np.ndarray:
+    """Return windows of noise as log-mel."""
+    shape = (n_views, encoder.mel.n_frames, encoder.mel.n_mels)
+    return (np.random.default_rng(0).standard_normal(shape) * 10 - 20).astype(np.float32)
+
+
+def networks(checkpoint: Path, n_views: int, n_rounds: int) -> list[list[str]]:
+    """Let the networks alone take turns on the same log-mel: ours and the peers'."""
+    encoders = {name: cached_encoder(str(checkpoint), "cpu", name) for name in ("auto", "float32")}
+    views = log_mels(encoders["auto"], n_views)
+    is_longer, none = np.zeros(n_views, dtype=np.bool_), np.empty((0, 3, *views.shape[1:]), dtype=np.float32)
+    # Both peers want four views of every clip, and look at the first where it is short.
+    four = torch.from_numpy(np.repeat(views[:, None], 4, axis=1))
+    longer = torch.zeros(n_views, 1, dtype=torch.bool)
+    theirs, laion = transformers_network(checkpoint), laion_network()
+    works: dict[str, Callable[[], object]] = {
+        f"loopsphere, {encoder.precision}": lambda encoder=encoder: encoder.runtime(views, is_longer, none)
+        for encoder in encoders.values()
+    }
+    works["transformers"] = lambda: theirs(input_features=four, is_longer=longer)
+    if laion is not None:
+        works["laion-clap"] = lambda: laion({"mel_fusion": four, "longer": longer}, device="cpu")
+    turns: dict[str, list[Turn]] = {name: [] for name in works}
+    with torch.inference_mode():
+        for _ in range(n_rounds + 1):
+            for name, work in works.items():
+                turns[name].append(timed(work, n_views))
+    first = next(iter(turns.values()))[1:]
+    return [
+        [name, str(n_views), f"{median(turn.wall_ms for turn in of[1:]):.1f}", _ratios(of[1:], first)]
+        for name, of in turns.items()
+    ]
+
+
+def bundled(n_loops: int, n_rounds: int, folder: Path) -> list[str]:
+    """Return loops a second of the bundled encoder, files to embeddings, by length."""
+    rows = []
+    for duration_s in DURATIONS_S:
+        paths = write_loops(folder / f"bundled {duration_s:g}s", n_loops, duration_s, seed=2)
+        turns = alternate(
+            {name: ours("bundled", name, None) for name in ("auto", "float32")}, paths, n_rounds
+        )
+        for precision, of in turns.items():
+            wall, cpu = (median(getattr(turn, name) for turn in of) for name in ("wall_ms", "cpu_ms"))
+            rows.append(
+                [f"{duration_s:g} s", precision, f"{1000 / wall:.1f}", f"{cpu:.1f}", f"{cpu / wall:.2f}"]
+            )
+    header = ["loops of", "precision", "loops a second", "processor ms a loop", "cores busy"]
+    return [markdown_table(header, rows)]
+
+
+def main() -> None:
+    """Measure, and print the results as Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--loops", type=int, default=16, help="of each length, beside the peers")
+    parser.add_argument("--bundled-loops", type=int, default=192)
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    rates = {name: [] for name in ("float32", "bfloat16")}
+    with tempfile.TemporaryDirectory(prefix="loopsphere-throughput-") as name:
+        folder = Path(name)
+        peers = beside_peers(arguments.loops, arguments.rounds, folder)
+        for precision in rates:
+            rates[precision] = [matrix_rate(getattr(torch, precision)) for _ in range(arguments.rounds)]
+        alone = [row for size in (1, 8) for row in networks(folder / "clap", size, arguments.rounds)]
+        shares = [
+            row
+            for name, source in (("bundled", "bundled"), ("HTSAT-tiny", str(folder / "clap")))
+            for precision in ("auto", "float32")
+            for row in network_share(
+                cached_encoder(source, "cpu", precision), name, (1, 8, 32), arguments.rounds
+            )
+        ]
+        own = bundled(arguments.bundled_loops, arguments.rounds, folder)
+    versions = ", ".join(f"{name} {version}" for name, version in library_versions().items())
+    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+    print("# From files to embeddings")
+    print(f"\n`python {' '.join(sys.argv)}`, {arguments.rounds} rounds; {versions}.\n")
+    print(
+        f"{n_cores} cores of {platform.machine()}, {torch.get_num_threads()} threads; one product of "
+        f"{MATRIX_SIZE} x {MATRIX_SIZE} matrices runs at {median(rates['float32']):.0f} GFLOP/s in float32 "
+        f"and {median(rates['bfloat16']):.0f} in bfloat16 (median). Load of the machine at the end: {load}.\n"
+    )
+    print("## HTSAT-tiny with feature fusion, the same weights, file to embedding\n")
+    print(f"Bar: {BAR_RATIO:g} times as fast as transformers.\n")
+    print("\n".join(peers))
+    print("\n## HTSAT-tiny alone, from log-mel\n")
+    header = ["", "batch", "ms a window", "times slower than ours (wall, processor)"]
+    print(markdown_table(header, alone))
+    print("\n## The network's share of the matrix rate\n")
+    print(f"HTS-AT from log-mel to embedding, the rate of its own precision. Bar: {100 * BAR_SHARE:g} %.\n")
+    header = ["encoder", "precision", "batch", "ms a window", "GFLOP a window", "share of the rate"]
+    print(markdown_table(header, shares))
+    print(f"\n## The bundled encoder\n\nBar: {BAR_LOOPS_PER_S:g} loops a second.\n")
+    print("\n".join(own))
+
+
+if __name__ == "__main__":
+    main()
