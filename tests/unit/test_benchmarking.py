@@ -20,6 +20,7 @@ from loopsphere.evaluate.false_alarms import FalseAlarms
 from loopsphere.evaluate.intervals import Interval
 from loopsphere.evaluate.planted import MAGNITUDES, PlantedSet, planted_faults
 from loopsphere.evaluate.protocols import run_tasks
+from loopsphere.measuring import N_ATTRIBUTES
 from loopsphere.synth import FAULTS, faults_for
 from loopsphere.types import EmbedResult
 from random_networks import save_small_checkpoint
@@ -132,7 +133,9 @@ def test_faults_are_planted_in_own_loops(tmp_path, loops, small_checkpoint):
         progress=silent,
     )
     assert question.dataset == "own loops"
-    assert question.normal.shape == (20, question.embedding.shape[1])
+    assert question.normal.shape == (20, question.embedding.shape[1] + 2 * N_ATTRIBUTES)
+    is_known = question.features[:, -N_ATTRIBUTES:]
+    assert set(np.unique(is_known)) == {0.0, 1.0} and (is_known.sum(axis=1) > 10).all()
     assert set(question.tasks[0].odd) == {
         f"{fault}, {level}" for fault in faults_for() for level in MAGNITUDES
     }
@@ -151,7 +154,7 @@ def test_faults_are_planted_in_a_synthesised_collection(small_checkpoint):
     planted = synthesise_planted(
         "drums", encoder, n_loops=3, n_versions=2, seed=0, progress=lambda *call: calls.append(call)
     )
-    assert planted.embedding.shape == (3, encoder.embedding_dim)
+    assert planted.features.shape == (3, encoder.embedding_dim + 2 * N_ATTRIBUTES)
     assert {magnitude for _, magnitude in planted.versions} == set(MAGNITUDES)
     faults = {fault for fault, _ in planted.versions}
     assert {"wrong_instrument", "off_grid", "reversed"} <= faults <= set(FAULTS) - {"other_scale"}
@@ -159,7 +162,7 @@ def test_faults_are_planted_in_a_synthesised_collection(small_checkpoint):
     for (fault, magnitude), source in planted.sources.items():
         # The same loops at every magnitude, each of them changed.
         np.testing.assert_array_equal(source, planted.sources[fault, "small"])
-        change = np.abs(planted.versions[fault, magnitude] - planted.embedding[source]).max(axis=1)
+        change = np.abs(planted.versions[fault, magnitude] - planted.features[source]).max(axis=1)
         assert (change > 0).all(), (fault, magnitude)
 
 
@@ -243,11 +246,11 @@ def embedded(paths, hashes):
 def test_labels_are_joined_by_path_and_copies_share_an_embedding(tmp_path):
     (tmp_path / "labels.csv").write_text("path,is_odd,group,fault\nb.wav,1,p,hum\na.wav,0,p,\nd.wav,0,q,\n")
     loops = embedded([str(tmp_path / name) for name in ("a.wav", "b.wav", "c.wav", "d.wav")], "xyzx")
-    marked = read_labels(tmp_path / "labels.csv", loops, tmp_path)
+    marked = read_labels(tmp_path / "labels.csv", loops, loops.embedding, tmp_path)
     assert marked.is_odd.tolist() == [False, True, False]
     assert marked.kinds.tolist() == ["odd", "hum", "odd"]
     assert marked.groups.tolist() == ["p", "p", "q"]
-    np.testing.assert_array_equal(marked.embedding[2], marked.embedding[0])
+    np.testing.assert_array_equal(marked.features[2], marked.features[0])
 
 
 @pytest.mark.parametrize(
@@ -262,7 +265,8 @@ def test_labels_are_joined_by_path_and_copies_share_an_embedding(tmp_path):
 def test_unusable_labels_are_refused(tmp_path, text, message):
     (tmp_path / "labels.csv").write_text(text)
     with pytest.raises(NothingUsableError, match=message):
-        read_labels(tmp_path / "labels.csv", embedded([str(tmp_path / "a.wav")], "x"), tmp_path)
+        loops = embedded([str(tmp_path / "a.wav")], "x")
+        read_labels(tmp_path / "labels.csv", loops, loops.embedding, tmp_path)
 
 
 def test_an_unknown_detector_is_refused():
@@ -322,17 +326,31 @@ def test_normals_of_the_synthesised_collections_are_pooled(embeddings, tmp_path)
     )
     families = [replace(question, dataset=name) for name in ("bass", "guitar", "drums")]
     pooled = pooled_normals([question, *families])
-    assert {name: len(rows) for name, rows in pooled.items()} == {
-        "embedding": 88,
-        "bass and guitar and drums": 264,
+    assert {name: (len(rows), n_attributes) for name, (rows, n_attributes) in pooled.items()} == {
+        "embedding": (88, 0),
+        "bass and guitar and drums": (264, 0),
     }
+
+
+def test_detectors_that_use_attributes_answer_where_there_are_any(
+    tmp_path, loops, embeddings, small_checkpoint
+):
+    names = ["pca", "pca+attributes"]
+    labelled = BenchmarkRequest(labels=loops / "labels.csv", encoder=str(small_checkpoint), n_seeds=2)
+    result = run_benchmark(labelled, tmp_path / "a", command="", detectors=names, n_splits=0, progress=silent)
+    assert [trial.detector for trial in result.trials] == ["pca"] * 2 + ["pca+attributes"] * 2
+    arrays = BenchmarkRequest(embeddings=embeddings, n_seeds=1)
+    result = run_benchmark(arrays, tmp_path / "b", command="", detectors=names, n_splits=0, progress=silent)
+    assert {trial.detector for trial in result.trials} == {"pca"}
+    with pytest.raises(NothingUsableError, match="of embeddings alone no attributes are known"):
+        run_benchmark(arrays, tmp_path / "c", command="", detectors=names[1:], n_splits=0, progress=silent)
 
 
 def test_a_cached_collection_is_the_one_that_was_made_and_a_damaged_file_is_made_again(tmp_path):
     rng = np.random.default_rng(0)
     keys = [("noise", "small"), ("noise", "large")]
     made = PlantedSet(
-        embedding=rng.normal(size=(6, 4)),
+        features=rng.normal(size=(6, 4)),
         groups=None,
         sources={key: rng.permutation(6)[:3] for key in keys},
         versions={key: rng.normal(size=(3, 4)) for key in keys},
@@ -346,7 +364,7 @@ def test_a_cached_collection_is_the_one_that_was_made_and_a_damaged_file_is_made
     (kept,) = (tmp_path / "cache").iterdir()
     for _ in range(2):
         found = cached(0)
-        assert np.array_equal(found.embedding, made.embedding)
+        assert np.array_equal(found.features, made.features)
         assert list(found.versions) == keys
         assert all(np.array_equal(found.versions[key], made.versions[key]) for key in keys)
         assert all(np.array_equal(found.sources[key], made.sources[key]) for key in keys)

@@ -63,7 +63,7 @@ def test_tables_follow_the_strength_of_the_fault(planted):
 def test_a_source_that_does_not_exist_is_refused(planted):
     sources = {key: source + 60 for key, source in planted.sources.items()}
     with pytest.raises(ValueError, match="sources must name one of 90 loops"):
-        planted_faults(PlantedSet(planted.embedding, None, sources, planted.versions), seeds=[0])
+        planted_faults(PlantedSet(planted.features, None, sources, planted.versions), seeds=[0])
 
 
 def test_a_fault_that_only_learnt_loops_have_is_refused():

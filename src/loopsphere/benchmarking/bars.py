@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from loopsphere.benchmarking.roster import UNTRAINED
+from loopsphere.detect.registry import SCAN_DETECTOR, WITH_ATTRIBUTES
 from loopsphere.evaluate.false_alarms import FalseAlarms
 from loopsphere.evaluate.intervals import Interval
 from loopsphere.evaluate.planted import by_magnitude
@@ -50,6 +51,7 @@ def planted_bars(trials: Sequence[Trial]) -> Iterator[Bar]:
     """Yield what is asked of Deep SVDD on planted faults."""
     for magnitude, row in by_magnitude(trials).items():
         yield from _magnitude_bars(magnitude, row)
+        yield from _default_bars(magnitude, row)
 
 
 def false_alarm_bars(results: Sequence[FalseAlarms]) -> Iterator[Bar]:
@@ -80,3 +82,16 @@ def _magnitude_bars(magnitude: str, row: Mapping[str, Interval]) -> Iterator[Bar
         )
     if magnitude in PLANTED_GOALS:
         yield Bar(f"planted, {magnitude}: {RESIDUAL} against its goal", residual, PLANTED_GOALS[magnitude])
+
+
+def _default_bars(magnitude: str, row: Mapping[str, Interval]) -> Iterator[Bar]:
+    """Yield what is asked of the default of `scan`, against others that use attributes too."""
+    if SCAN_DETECTOR not in row:
+        return
+    measured = row[SCAN_DETECTOR].mean
+    for other in (RESIDUAL, *(name + WITH_ATTRIBUTES for name in BASELINES)):
+        if other in row:
+            yield Bar(f"planted, {magnitude}: {SCAN_DETECTOR} against {other}", measured, row[other].mean)
+    if magnitude in PLANTED_GOALS:
+        goal = PLANTED_GOALS[magnitude]
+        yield Bar(f"planted, {magnitude}: {SCAN_DETECTOR} against its goal", measured, goal)

@@ -1,4 +1,4 @@
-"""Planted collections kept on disk: rendering and embedding them takes most of the time."""
+"""Planted collections kept on disk: rendering, embedding and measuring them takes most of the time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from zipfile import BadZipFile
 import numpy as np
 
 from loopsphere.evaluate.planted import PlantedSet
+from loopsphere.explain import ATTRIBUTES_VERSION
 from loopsphere.files import whole_file
+from loopsphere.measuring import JUDGED
 from loopsphere.model import library_versions
 from loopsphere.synth import FAULTS
 
@@ -24,7 +26,7 @@ def cached_planted(folder: Path, recipe: Mapping[str, object], make: Callable[[]
     folder : Path
         Made if it does not exist.
     recipe : mapping
-        All that decides the embeddings, fit for JSON; the faults' strengths and the libraries' versions are
+        All that decides the features, fit for JSON; the faults' strengths and the libraries' versions are
         added. Empty the folder after changing how loops are rendered.
     make : callable
         Renders and embeds; called where the folder does not hold the set. Its loops must stand alone.
@@ -34,7 +36,12 @@ def cached_planted(folder: Path, recipe: Mapping[str, object], make: Callable[[]
     PlantedSet
     """
     faults = {name: kind.levels for name, kind in FAULTS.items()}
-    recipe = {**recipe, "faults": faults, "versions": library_versions()}
+    recipe = {
+        **recipe,
+        "faults": faults,
+        "attributes": [ATTRIBUTES_VERSION, *(spec.name for spec in JUDGED)],
+        "versions": library_versions(),
+    }
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
     path = folder / f"planted-{digest[:16]}.npz"
     try:
@@ -53,7 +60,7 @@ def cached_planted(folder: Path, recipe: Mapping[str, object], make: Callable[[]
 def _packed(planted: PlantedSet) -> dict[str, np.ndarray]:
     assert planted.groups is None
     packed: dict[str, np.ndarray] = {
-        "embedding": planted.embedding,
+        "features": planted.features,
         "faults": np.array([fault for fault, _ in planted.versions]),
         "magnitudes": np.array([magnitude for _, magnitude in planted.versions]),
     }
@@ -65,7 +72,7 @@ def _packed(planted: PlantedSet) -> dict[str, np.ndarray]:
 def _unpacked(arrays: Mapping[str, np.ndarray]) -> PlantedSet:
     keys = [(str(a), str(b)) for a, b in zip(arrays["faults"], arrays["magnitudes"], strict=True)]
     return PlantedSet(
-        embedding=arrays["embedding"],
+        features=arrays["features"],
         groups=None,
         sources={key: arrays[f"sources_{i}"] for i, key in enumerate(keys)},
         versions={key: arrays[f"versions_{i}"] for i, key in enumerate(keys)},

@@ -12,12 +12,14 @@ import numpy as np
 
 from loopsphere.benchmarking import sources
 from loopsphere.benchmarking.cache import cached_planted
+from loopsphere.detect import SCAN_DETECTOR
 from loopsphere.embedding import DEFAULT_ENCODER, Progress, cached_encoder, embed
 from loopsphere.encoders import Encoder
 from loopsphere.errors import NothingUsableError
 from loopsphere.evaluate.planted import PlantedSet, planted_faults
 from loopsphere.evaluate.protocols import Task, labelled_loops, one_normal_folder, one_odd_folder
 from loopsphere.evaluate.splits import Embedding
+from loopsphere.measuring import N_ATTRIBUTES, features_of
 from loopsphere.types import SkippedFile
 
 PathLike = str | os.PathLike[str]
@@ -78,15 +80,28 @@ class Question:
     Attributes
     ----------
     dataset : str
-    embedding : float ndarray of shape (n_loops, embedding_dim)
+    features : float ndarray of shape (n_loops, embedding_dim + 2 * n_attributes)
+        Embeddings, followed by attributes where the sound is known; see `loopsphere.measuring`.
     tasks : list of Task
-    normal : float ndarray of shape (n_normal, embedding_dim)
+    normal : float ndarray of shape (n_normal, embedding_dim + 2 * n_attributes)
+    n_attributes : int
     """
 
     dataset: str
-    embedding: Embedding
+    features: Embedding
     tasks: list[Task]
     normal: Embedding
+    n_attributes: int = 0
+
+    @property
+    def embedding(self) -> Embedding:
+        """The features without attributes."""
+        return without_attributes(self.features, self.n_attributes)
+
+
+def without_attributes(features: Embedding, n_attributes: int) -> Embedding:
+    """Return the embeddings that features begin with."""
+    return features[:, : features.shape[1] - 2 * n_attributes]
 
 
 def gather(
@@ -140,15 +155,17 @@ def _labelled_question(request: BenchmarkRequest, skipped: list[SkippedFile], pr
         list(request.dirs) or [beside], encoder=request.encoder, device=request.device, progress=progress
     )
     skipped += embedded.skipped
-    marked = sources.read_labels(request.labels, embedded, beside)
+    features = features_of(embedded, SCAN_DETECTOR, progress=progress)
+    marked = sources.read_labels(request.labels, embedded, features, beside)
     tasks = labelled_loops(
-        marked.embedding,
+        marked.features,
         marked.is_odd,
         seeds=range(request.n_seeds),
         groups=marked.groups,
         kinds=marked.kinds,
     )
-    return Question(marked.name, marked.embedding, tasks, marked.embedding[~marked.is_odd])
+    normal = marked.features[~marked.is_odd]
+    return Question(marked.name, marked.features, tasks, normal, N_ATTRIBUTES)
 
 
 def _planted_questions(
@@ -166,8 +183,8 @@ def _planted_questions(
         for family in sources.FAMILIES:
             collections[family] = _synthesised(request, family, encoder, progress)
     for name, planted in collections.items():
-        embedding, tasks = planted_faults(planted, seeds=range(request.n_seeds))
-        yield Question(name, embedding, tasks, planted.embedding)
+        features, tasks = planted_faults(planted, seeds=range(request.n_seeds))
+        yield Question(name, features, tasks, planted.features, N_ATTRIBUTES)
 
 
 def _synthesised(request: BenchmarkRequest, family: str, encoder: Encoder, progress: Progress) -> PlantedSet:
@@ -179,18 +196,19 @@ def _synthesised(request: BenchmarkRequest, family: str, encoder: Encoder, progr
     return cached_planted(Path(request.cache), recipe, make)
 
 
-def pooled_normals(questions: Sequence[Question]) -> dict[str, Embedding]:
-    """Return the normal loops on which false alarms are counted, by data set.
+def pooled_normals(questions: Sequence[Question]) -> dict[str, tuple[Embedding, int]]:
+    """Return the normal loops on which false alarms are counted, and their `n_attributes`, by data set.
 
     Synthesised collections are pooled: a false-alarm rate needs more loops than one of them has.
     """
     families = [question for question in questions if question.dataset in sources.FAMILIES]
     normals = {
-        question.dataset: question.normal
+        question.dataset: (question.normal, question.n_attributes)
         for question in questions
         if question.dataset not in sources.FAMILIES
     }
     if families:
         name = " and ".join(question.dataset for question in families)
-        normals[name] = np.concatenate([question.normal for question in families])
+        pooled = np.concatenate([question.normal for question in families])
+        normals[name] = (pooled, families[0].n_attributes)
     return normals

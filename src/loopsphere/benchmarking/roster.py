@@ -13,9 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from loopsphere.detect import DETECTORS, make_detector
+from loopsphere.detect.registry import WITH_ATTRIBUTES
 from loopsphere.errors import MissingExtraError, UnknownNameError
 from loopsphere.evaluate.protocols import Detector, DetectorFactory
 from loopsphere.evaluate.splits import Embedding
+from loopsphere.measuring import N_ATTRIBUTES
 
 UNTRAINED = " (untrained)"
 _SVDD_NAMES = tuple(name for name in DETECTORS if name.startswith("deep-svdd"))
@@ -26,7 +28,9 @@ _PYOD = {
     "pyod-ecod": ("pyod.models.ecod", "ECOD"),
     "pyod-lof": ("pyod.models.lof", "LOF"),
 }
-ROSTER = (*_UNSUPERVISED, *(name + UNTRAINED for name in _SVDD_NAMES), *_PYOD)
+# The default of `scan`, and the same with other detectors for the embeddings.
+_MEASURING = tuple(name + WITH_ATTRIBUTES for name in ("deep-svdd", "knn", "pca", "isolation-forest"))
+ROSTER = (*_UNSUPERVISED, *_MEASURING, *(name + UNTRAINED for name in _SVDD_NAMES), *_PYOD)
 
 
 class PyODDetector:
@@ -75,6 +79,11 @@ def default_roster() -> tuple[str, ...]:
     return tuple(name for name in ROSTER if has_pyod or name not in _PYOD)
 
 
+def uses_attributes(name: str) -> bool:
+    """Tell whether a detector of `ROSTER` judges attributes beside embeddings."""
+    return name in _MEASURING
+
+
 def make_roster(names: Sequence[str]) -> dict[str, DetectorFactory]:
     """Return name -> callable that makes a fresh detector from a seed.
 
@@ -100,7 +109,7 @@ def _make(name: str, seed: int) -> Detector:
     if name in _PYOD:
         module, class_name = _PYOD[name]
         return PyODDetector(module, class_name, seed)
-    detector = make_detector(name.removesuffix(UNTRAINED), random_state=seed)
+    detector = make_detector(name.removesuffix(UNTRAINED), random_state=seed, n_attributes=N_ATTRIBUTES)
     if name.endswith(UNTRAINED):
         detector.set_params(max_epochs=0)
     return detector

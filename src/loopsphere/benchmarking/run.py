@@ -11,13 +11,20 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from loopsphere.benchmarking.calibrators import calibrators
-from loopsphere.benchmarking.gather import BenchmarkRequest, Question, gather, pooled_normals
+from loopsphere.benchmarking.gather import (
+    BenchmarkRequest,
+    Question,
+    gather,
+    pooled_normals,
+    without_attributes,
+)
 from loopsphere.benchmarking.plots import draw_figures
 from loopsphere.benchmarking.report import results_markdown
-from loopsphere.benchmarking.roster import default_roster, make_roster
+from loopsphere.benchmarking.roster import default_roster, make_roster, uses_attributes
 from loopsphere.calibrate import benjamini_hochberg
-from loopsphere.detect import DEFAULT_DETECTOR
+from loopsphere.detect import DEFAULT_DETECTOR, SCAN_DETECTOR
 from loopsphere.embedding import Progress
+from loopsphere.errors import NothingUsableError
 from loopsphere.evaluate.false_alarms import FalseAlarms, false_alarm_rates
 from loopsphere.evaluate.protocols import DetectorFactory, Trial, run_tasks
 from loopsphere.evaluate.tables import write_csv, write_false_alarms, write_trials
@@ -96,17 +103,9 @@ def run_benchmark(
     folder = Path(out)
     skipped: list[SkippedFile] = []
     questions = list(gather(request, skipped=skipped, progress=progress))
-    trials = [
-        trial
-        for question in questions
-        for trial in run_tasks(
-            question.embedding,
-            question.tasks,
-            roster,
-            dataset=question.dataset,
-            progress=partial(progress, f"comparing detectors on {question.dataset}"),
-        )
-    ]
+    trials = [trial for question in questions for trial in _answers(question, roster, progress)]
+    if not trials:
+        raise NothingUsableError("of embeddings alone no attributes are known: name a detector without them")
     false_alarms = _count_false_alarms(questions, roster, n_splits, progress)
     figures = draw_figures(folder, questions, trials, roster)
     text = results_markdown(
@@ -124,20 +123,41 @@ def run_benchmark(
     return BenchmarkResult(folder / RESULTS_NAME, tuple(trials), false_alarms, tuple(skipped))
 
 
+def _answers(question: Question, roster: Mapping[str, DetectorFactory], progress: Progress) -> list[Trial]:
+    """Put a question to the detectors that can answer it."""
+    hearing = {name: make for name, make in roster.items() if not uses_attributes(name)}
+    views = [(question.embedding, hearing, "comparing detectors on")]
+    if question.n_attributes:
+        measuring = {name: make for name, make in roster.items() if uses_attributes(name)}
+        views.append((question.features, measuring, "comparing detectors with attributes on"))
+    return [
+        trial
+        for features, detectors, what in views
+        for trial in run_tasks(
+            features,
+            question.tasks,
+            detectors,
+            dataset=question.dataset,
+            progress=partial(progress, f"{what} {question.dataset}"),
+        )
+    ]
+
+
 def _count_false_alarms(
     questions: Sequence[Question], roster: Mapping[str, DetectorFactory], n_splits: int, progress: Progress
 ) -> dict[str, list[FalseAlarms]]:
-    """Count them with the default detector, and with a quick one on smaller collections too."""
+    """Count them with the default detectors, and with a quick one on smaller collections too."""
     counted: dict[str, list[FalseAlarms]] = {}
     if n_splits == 0:
         return counted
-    plans = {_QUICK_DETECTOR: _SIZES, DEFAULT_DETECTOR: ()}
-    for dataset, normal in pooled_normals(questions).items():
+    plans = {_QUICK_DETECTOR: _SIZES, DEFAULT_DETECTOR: (), SCAN_DETECTOR: ()}
+    for dataset, (features, n_attributes) in pooled_normals(questions).items():
         for detector, sizes in plans.items():
-            if detector in roster:
+            if detector in roster and (n_attributes or not uses_attributes(detector)):
+                seen = features if uses_attributes(detector) else without_attributes(features, n_attributes)
                 counted.setdefault(dataset, []).extend(
                     false_alarm_rates(
-                        normal,
+                        seen,
                         calibrators(detector, roster[detector]),
                         reject=benjamini_hochberg,
                         sizes=sizes,

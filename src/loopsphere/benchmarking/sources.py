@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -19,12 +20,24 @@ from loopsphere.encoders import Encoder
 from loopsphere.errors import AudioError, NothingUsableError
 from loopsphere.evaluate.planted import PlantedSet
 from loopsphere.evaluate.splits import Embedding
+from loopsphere.explain import Attributes, measure
+from loopsphere.measuring import attribute_columns
 from loopsphere.synth import MAGNITUDES, faults_for, plant, render
 from loopsphere.synth.collection import DEMO_PACKS, vary
-from loopsphere.types import EmbedResult, Float32Array, SkippedFile
+from loopsphere.types import EmbedResult, Float32Array, Recording, SkippedFile
 
 Key = tuple[str, str]
 FAMILIES = ("bass", "guitar", "drums")
+
+
+@dataclass(frozen=True)
+class Made:
+    """One loop of a planted set: which version it is of which normal loop, and its sound."""
+
+    key: Key | None
+    source: int
+    waveform: Float32Array
+    sample_rate: int
 
 
 @dataclass(frozen=True)
@@ -43,7 +56,8 @@ class LabelledSet:
     Attributes
     ----------
     name : str
-    embedding : float ndarray of shape (n_loops, embedding_dim)
+    features : float ndarray of shape (n_loops, embedding_dim + 2 * N_ATTRIBUTES)
+        Embeddings and attributes; see `loopsphere.measuring`.
     is_odd : bool ndarray of shape (n_loops,)
     kinds : str ndarray of shape (n_loops,)
         What is odd about a loop; 'odd' where the labels do not say.
@@ -51,7 +65,7 @@ class LabelledSet:
     """
 
     name: str
-    embedding: Embedding
+    features: Embedding
     is_odd: npt.NDArray[np.bool_]
     kinds: npt.NDArray[np.str_]
     groups: npt.NDArray[np.str_]
@@ -98,7 +112,9 @@ def read_embeddings(path: str | os.PathLike[str], *, group: str, array: str | No
     return [FolderSet(name, arrays[name], arrays[group].astype(np.str_)) for name in fitting]
 
 
-def read_labels(path: str | os.PathLike[str], embedded: EmbedResult, folder: Path) -> LabelledSet:
+def read_labels(
+    path: str | os.PathLike[str], embedded: EmbedResult, features: Float32Array, folder: Path
+) -> LabelledSet:
     """Join a table of labels with embedded loops.
 
     Parameters
@@ -106,6 +122,8 @@ def read_labels(path: str | os.PathLike[str], embedded: EmbedResult, folder: Pat
     path : path
         CSV with the columns `path` and `is_odd` (0 or 1), and if there are any `group` and `fault`.
     embedded : EmbedResult
+    features : float32 ndarray of shape (n_loops, n_features)
+        Of its loops; see `loopsphere.measuring`.
     folder : Path
         What the paths in the table are relative to.
 
@@ -137,13 +155,13 @@ def read_labels(path: str | os.PathLike[str], embedded: EmbedResult, folder: Pat
     if not kept:
         raise NothingUsableError(f"{shown}: none of its paths is among the {len(found)} loops")
     index = [i for i, _ in kept]
-    # Copies of a loop get the same embedding to the last bit, by which the protocols know them.
+    # Copies of a loop get the same features to the last bit, by which the protocols know them.
     first = {embedded.audio_hashes[i]: i for i in reversed(index)}
     copies = [first[embedded.audio_hashes[i]] for i in index]
     names = [row.get("group") or embedded.audio_hashes[i] for i, row in kept]
     return LabelledSet(
         name=Path(path).name,
-        embedding=embedded.embedding[copies],
+        features=features[copies],
         is_odd=np.array([row["is_odd"] == "1" for _, row in kept]),
         kinds=np.array([row.get("fault") or "odd" for _, row in kept]),
         groups=np.array(names),
@@ -175,13 +193,12 @@ def synthesise_planted(
     specs = [vary(packs[i % len(packs)].spec, seed=seed * 1_000_003 + i) for i in range(n_loops)]
     plan = _plan(faults_for(specs[0]), n_loops, n_versions, seed)
 
-    def waveforms() -> Iterator[tuple[Key | None, int, Float32Array]]:
-        rate = encoder.mel.sample_rate
+    def waveforms() -> Iterator[Made]:
         for i, spec in enumerate(specs):
-            yield None, i, _resampled(render(spec), spec.sample_rate, rate)
+            yield Made(None, i, render(spec), spec.sample_rate)
             for fault, magnitude in plan[i]:
                 broken = plant(fault, magnitude, spec=spec, seed=spec.seed)
-                yield (fault, magnitude), i, _resampled(broken.waveform, broken.sample_rate, rate)
+                yield Made((fault, magnitude), i, broken.waveform, broken.sample_rate)
 
     what = f"planting faults in {family}"
     return _embed_planted(waveforms(), encoder, what, n_loops, plan, progress, groups=None)
@@ -229,15 +246,15 @@ def plant_in_folder(
         raise NothingUsableError(f"planting faults takes 10 loops or more; {len(usable)} can be read")
     plan = _plan(faults_for(), len(usable), min(n_versions, len(usable)), seed)
 
-    def waveforms() -> Iterator[tuple[Key | None, int, Float32Array]]:
+    def waveforms() -> Iterator[Made]:
         for i, path in enumerate(usable):
             waveform = load_clip(path, rate).waveform
-            yield None, i, waveform
+            yield Made(None, i, waveform, rate)
             for fault, magnitude in plan[i]:
                 broken = plant(
                     fault, magnitude, waveform=waveform, sample_rate=rate, seed=seed * 1_000_003 + i
                 )
-                yield (fault, magnitude), i, _resampled(broken.waveform, broken.sample_rate, rate)
+                yield Made((fault, magnitude), i, broken.waveform, broken.sample_rate)
 
     planted = _embed_planted(
         waveforms(), encoder, "planting faults", len(usable), plan, progress, groups=np.array(hashes)
@@ -268,7 +285,7 @@ def _resampled(waveform: Float32Array, sample_rate: int, wanted: int) -> Float32
 
 
 def _embed_planted(
-    waveforms: Iterable[tuple[Key | None, int, Float32Array]],
+    waveforms: Iterable[Made],
     encoder: Encoder,
     what: str,
     n_loops: int,
@@ -277,25 +294,34 @@ def _embed_planted(
     *,
     groups: npt.NDArray[np.str_] | None,
 ) -> PlantedSet:
-    """Embed a stream of normal loops and versions, and sort the rows by what they are."""
+    """Embed and measure a stream of normal loops and versions, and sort the rows by what they are."""
     n_total = n_loops + sum(map(len, plan))
     marks: list[tuple[Key | None, int]] = []
 
-    def stream() -> Iterator[Float32Array]:
-        for key, source, waveform in waveforms:
-            marks.append((key, source))
-            yield waveform
-
+    measured: list[Future[Attributes]] = []
     rows: list[Float32Array] = []
-    for row in encoder.embed_iter(stream()):
-        rows.append(row)
-        progress(what, len(rows), n_total)
+    with ThreadPoolExecutor(1) as beside:
+
+        def stream() -> Iterator[Float32Array]:
+            for made in waveforms:
+                marks.append((made.key, made.source))
+                measured.append(beside.submit(_measured, made))
+                yield _resampled(made.waveform, made.sample_rate, encoder.mel.sample_rate)
+
+        for row in encoder.embed_iter(stream()):
+            rows.append(row)
+            progress(what, len(rows), n_total)
+    columns = attribute_columns([attributes.result().to_dict() for attributes in measured])
     keys = list(dict.fromkeys(key for keys in plan for key in keys))
     of_key = {key: [i for i, mark in enumerate(marks) if mark[0] == key] for key in [None, *keys]}
-    embedding = np.stack(rows)
+    features = np.hstack([np.stack(rows), columns])
     return PlantedSet(
-        embedding=embedding[of_key[None]],
+        features=features[of_key[None]],
         groups=groups,
         sources={key: np.array([marks[i][1] for i in of_key[key]], dtype=np.intp) for key in keys},
-        versions={key: embedding[of_key[key]] for key in keys},
+        versions={key: features[of_key[key]] for key in keys},
     )
+
+
+def _measured(made: Made) -> Attributes:
+    return measure(Recording("", made.waveform[:, None], made.sample_rate, 1, ""))

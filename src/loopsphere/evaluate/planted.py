@@ -19,20 +19,20 @@ _SEPARATOR = ", "
 
 @dataclass(frozen=True)
 class PlantedSet:
-    """Normal loops and broken versions of some of them, as embeddings.
+    """Normal loops and broken versions of some of them, as features.
 
     Attributes
     ----------
-    embedding : float ndarray of shape (n_loops, embedding_dim)
-        The normal loops.
+    features : float ndarray of shape (n_loops, n_features)
+        The normal loops: embeddings, perhaps followed by attributes.
     groups : ndarray of shape (n_loops,) or None
         Loops that must stay on one side; exact duplicates always do.
     sources : mapping of (fault, magnitude) to int ndarray of shape (n_versions,)
         Which normal loop each broken version was made from.
-    versions : mapping of (fault, magnitude) to float ndarray of shape (n_versions, embedding_dim)
+    versions : mapping of (fault, magnitude) to float ndarray of shape (n_versions, n_features)
     """
 
-    embedding: Embedding
+    features: Embedding
     groups: npt.NDArray[np.generic] | None
     sources: Mapping[tuple[str, str], IntArray]
     versions: Mapping[tuple[str, str], Embedding]
@@ -56,7 +56,7 @@ def planted_faults(
 
     Returns
     -------
-    embedding : float ndarray of shape (n_loops + n_versions, embedding_dim)
+    features : float ndarray of shape (n_loops + n_versions, n_features)
         What the tasks' rows point into: normal loops first.
     tasks : list of Task
         Odd sets are named ``fault, magnitude``.
@@ -64,10 +64,10 @@ def planted_faults(
     Raises
     ------
     ValueError
-        A source is not a row of the embedding, lengths differ, or a fault has no version left to test.
+        A source is not a row of the features, lengths differ, or a fault has no version left to test.
     """
-    n_loops = planted.embedding.shape[0]
-    blocks: list[Embedding] = [planted.embedding]
+    n_loops = planted.features.shape[0]
+    blocks: list[Embedding] = [planted.features]
     rows: dict[str, IntArray] = {}
     origin: dict[str, IntArray] = {}
     start = n_loops
@@ -81,7 +81,7 @@ def planted_faults(
         rows[name], origin[name] = np.arange(start, start + len(version)), source
         blocks.append(version)
         start += len(version)
-    groups = duplicate_groups(planted.embedding, planted.groups)
+    groups = duplicate_groups(planted.features, planted.groups)
     tasks = []
     for seed in seeds:
         rng = np.random.default_rng([seed, 0])
