@@ -16,6 +16,7 @@ _LONGEST_DELAY_S = 0.12  # encoders and decoders of lossy formats delay by up to
 _N_FFT, _HOP = 1024, 512
 _LOWEST_HZ, _HIGHEST_HZ = 60.0, 7_000.0
 _SEGMENT_S = 0.25
+_EDGE_FRAMES = 2
 _WHITENING = 0.75
 _DEEPEST = 1e-4  # bands this far below the loudest hold noise, in power
 _QUIET_SEGMENT = 1e-2  # of the loudest segment, in whitened power
@@ -32,7 +33,7 @@ class Likeness:
     coherence : float
         0 to 1, over the whole loop, every band counting about alike.
     worst_coherence : float
-        -1 to 1, of the worst quarter of a second that is not quiet.
+        -1 to 1, of the worst quarter of a second that is neither quiet nor at the very edge.
     delay_s : float
         By which the second comes later than the first.
     gain_db : float
@@ -63,16 +64,13 @@ def compare(first: Float32Array, second: Float32Array) -> Likeness:
     gain = power_b.sum() / max(power_a.sum(), 1e-20)
     envelope = uniform_filter1d(power_a * gain + power_b, 9)
     weights = np.maximum(envelope, envelope.max() * _DEEPEST) ** -_WHITENING
-    crossed = _by_segment((a * np.conj(b)) @ weights)
-    energy_a, energy_b = _by_segment(_power(a) @ weights), _by_segment(_power(b) @ weights)
+    crossed, energy_a, energy_b = (a * np.conj(b)) @ weights, _power(a) @ weights, _power(b) @ weights
     total = crossed.sum()
     coherence = abs(total) / np.sqrt(energy_a.sum() * energy_b.sum() + 1e-30)
     # Against the sign of the whole: where two takes differ, a segment's phase is its own.
     signed = (crossed * np.conj(total)).real / max(abs(total), 1e-30)
-    coherences = signed / np.sqrt(energy_a * energy_b + 1e-30)
-    loudness = np.maximum(energy_a / max(energy_a.sum(), 1e-30), energy_b / max(energy_b.sum(), 1e-30))
-    worst = coherences[loudness > loudness.max() * _QUIET_SEGMENT].min()
-    return Likeness(float(coherence), float(worst), delay_s, float(10.0 * np.log10(max(gain, 1e-20))))
+    worst = _worst_segment(signed, energy_a, energy_b)
+    return Likeness(float(coherence), worst, float(delay_s), float(10.0 * np.log10(max(gain, 1e-20))))
 
 
 def _aligned(first: Float32Array, second: Float32Array) -> tuple[Float32Array, Float32Array, float]:
@@ -106,6 +104,17 @@ def _power(spectra: Complex) -> npt.NDArray[np.float64]:
     return np.square(spectra.real) + np.square(spectra.imag)
 
 
-def _by_segment(values: npt.NDArray[np.inexact]) -> npt.NDArray[np.inexact]:
+def _worst_segment(
+    signed: npt.NDArray[np.float64], energy_a: npt.NDArray[np.float64], energy_b: npt.NDArray[np.float64]
+) -> float:
+    """Return the coherence of the worst segment that is not quiet, from what each frame adds."""
+    if len(signed) > 4 * _EDGE_FRAMES:  # a codec fades what is cut off in mid-hit, at either end
+        inner = slice(_EDGE_FRAMES, -_EDGE_FRAMES)
+        signed, energy_a, energy_b = signed[inner], energy_a[inner], energy_b[inner]
     n_frames = round(_SEGMENT_S * COMPARISON_RATE_HZ / _HOP)
-    return np.add.reduceat(values, np.arange(0, len(values), n_frames))
+    # A rest shorter than a segment joins the last whole one.
+    starts = np.arange(0, max(len(signed) - n_frames + 1, 1), n_frames)
+    of_a, of_b = np.add.reduceat(energy_a, starts), np.add.reduceat(energy_b, starts)
+    coherences = np.add.reduceat(signed, starts) / np.sqrt(of_a * of_b + 1e-30)
+    loudness = np.maximum(of_a / max(of_a.sum(), 1e-30), of_b / max(of_b.sum(), 1e-30))
+    return float(coherences[loudness > loudness.max() * _QUIET_SEGMENT].min())

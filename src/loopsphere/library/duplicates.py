@@ -17,7 +17,7 @@ from loopsphere.library.fingerprint import similar_pairs
 from loopsphere.library.relation import relate
 from loopsphere.types import Float32Array
 
-VERDICTS_VERSION = "1"
+VERDICTS_VERSION = "2"
 """Raise it when a verdict may come out otherwise; libraries keep verdicts."""
 
 Kind = Literal["exact", "same audio", "near-duplicate", "time-shifted", "transposed", "different"]

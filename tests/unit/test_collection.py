@@ -1,0 +1,157 @@
+"""Copies of one loop, loops alike and loops moved: found by their sound, and nothing else taken for them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+import soxr
+
+from loopsphere import collection
+from loopsphere.audio import load_clip
+from loopsphere.collection import DuplicateResult, duplicate_groups, find_duplicates
+from loopsphere.library import open_library
+from loopsphere.library.duplicates import VERDICTS_VERSION
+from loopsphere.library.fingerprint import FINGERPRINT_RATE_HZ, fingerprint
+from loopsphere.synth import LoopSpec, render
+from loopsphere.types import EmbedResult
+
+RATE = 44_100
+BASS = LoopSpec("electric_bass", "funk_bass", 27, seed=1, bpm=112, root=9, scale="dorian", bars=1)
+
+
+def write(path: Path, waveform: np.ndarray, rate: int = RATE, **how: str) -> Path:
+    sf.write(path, waveform, rate, **how)
+    return path
+
+
+def known(paths: Sequence[Path]) -> EmbedResult:
+    """What `embed` returns of files, with a spectrum in place of the network's embedding."""
+    rows, prints, clips = [], [], []
+    for path in paths:
+        clip = load_clip(path, FINGERPRINT_RATE_HZ)
+        spectrum = np.abs(np.fft.rfft(clip.waveform, 1 << 16))[1:]
+        edges = np.geomspace(1, len(spectrum), 65).astype(int)
+        rows.append(
+            [np.log1p(spectrum[low : max(high, low + 1)].mean()) for low, high in itertools.pairwise(edges)]
+        )
+        prints.append(fingerprint(clip.waveform))
+        clips.append(clip)
+    return EmbedResult(
+        encoder="spectrum",
+        encoder_hash="0" * 64,
+        paths=tuple(map(str, paths)),
+        durations_s=np.array([clip.duration_s for clip in clips]),
+        audio_hashes=tuple(clip.audio_hash for clip in clips),
+        embedding=np.array(rows, dtype=np.float32),
+        fingerprints=np.stack(prints),
+    )
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("loops")
+    return write(folder / "a bass.wav", render(BASS), subtype="PCM_16")
+
+
+@pytest.fixture(scope="module")
+def waveform(original: Path) -> np.ndarray:
+    return sf.read(original, dtype="float32")[0]
+
+
+@pytest.fixture(scope="module")
+def others(original: Path) -> list[Path]:
+    """Other loops by the same player, in the same tempo and key."""
+    return [
+        write(original.with_name(f"other {seed}.wav"), render(replace(BASS, seed=seed, humanise_s=0.005)))
+        for seed in range(2, 6)
+    ]
+
+
+def pair_of(found: DuplicateResult, path: Path) -> collection.LikePair:
+    return next(pair for pair in found.pairs if str(path) in (pair.first, pair.second))
+
+
+def test_copies_in_other_formats_are_one_group(original, waveform, others) -> None:
+    folder = original.parent
+    copies = [
+        write(folder / "b.flac", waveform),
+        write(folder / "c 24 bit.wav", waveform, subtype="PCM_24"),
+        write(folder / "d quieter.wav", 0.25 * waveform),
+        write(folder / "e.ogg", waveform),
+        write(folder / "f.opus", soxr.resample(waveform, RATE, 48_000), 48_000, format="OGG", subtype="OPUS"),
+        write(folder / "g.mp3", 0.5 * waveform),
+        write(folder / "h.wav", soxr.resample(waveform, RATE, 22_050), 22_050),
+    ]
+    embedded = known([original, *copies, *others])
+    found = find_duplicates(embedded, related=False)
+    assert found.groups == ((str(original), *map(str, copies)),)
+    assert found.n_superfluous == 7
+    groups = duplicate_groups(embedded)
+    assert len(set(groups[:8].tolist())) == 1
+    assert len(set(groups.tolist())) == 5
+    exact = {pair.second for pair in found.pairs if pair.kind == "exact"}
+    assert exact == {str(copies[0]), str(copies[1])}
+    quieter = pair_of(found, copies[2])
+    assert (quieter.kind, quieter.reason) == ("same audio", "the same audio, 12.0 dB quieter")
+    assert quieter.gain_db == pytest.approx(-12.0, abs=0.1)
+    assert "opus instead of wav" in pair_of(found, copies[4]).reason
+
+
+def test_a_loop_with_other_notes_in_its_middle_is_nearly_the_same(original, waveform, others) -> None:
+    edited, middle = waveform.copy(), slice(RATE // 2, RATE)
+    edited[middle] = sf.read(others[0], dtype="float32")[0][middle]
+    path = write(original.with_name("i edited.wav"), edited)
+    found = find_duplicates(known([original, path, *others]), related=False)
+    assert found.groups == ()
+    assert [pair.kind for pair in found.pairs] == ["near-duplicate"]
+    assert found.pairs[0].reason.startswith("nearly the same audio (")
+
+
+def test_moved_loops_are_related_however_many_copies_there_are(original, waveform, others) -> None:
+    folder = original.parent
+    copies = [
+        write(folder / f"copy at {gain}.wav", gain * waveform) for gain in (0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
+    ]
+    begun_elsewhere = write(folder / "j shifted.wav", np.roll(waveform, RATE // 2))
+    higher = write(folder / "k higher.wav", render(replace(BASS, transpose=2)))
+    found = find_duplicates(known([original, *copies, begun_elsewhere, higher, *others]))
+    assert found.groups == ((str(original), *map(str, copies)),)
+    shifted, transposed = pair_of(found, begun_elsewhere), pair_of(found, higher)
+    assert (shifted.kind, abs(shifted.shift_s)) == ("time-shifted", pytest.approx(0.5, abs=0.01))
+    assert (transposed.kind, abs(transposed.semitones)) == ("transposed", 2)
+    assert transposed.reason.startswith("the same notes, 2 semitones ")
+
+
+def test_a_gone_file_is_no_copy_of_anything(original, waveform) -> None:
+    path = write(original.with_name("l soon gone.wav"), 0.5 * waveform)
+    embedded = known([original, path])
+    path.unlink()
+    assert find_duplicates(embedded).groups == ()
+
+
+def test_what_was_compared_is_not_read_again(original, waveform, tmp_path, monkeypatch) -> None:
+    path = write(original.with_name("m quieter.wav"), 0.5 * waveform)
+    embedded = known([original, path])
+    library = open_library(tmp_path / ".loopsphere")
+    first = find_duplicates(embedded, library=library)
+    assert len(library.verdicts(f"copies-{VERDICTS_VERSION}")) == 1
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("read again")
+
+    monkeypatch.setattr(collection, "waveform_again", refuse)
+    assert find_duplicates(embedded, library=open_library(library.location)) == first
+
+
+def test_without_fingerprints_only_the_same_samples_are_one(original, waveform) -> None:
+    copy = write(original.with_name("n.flac"), waveform)
+    quieter = write(original.with_name("o quieter.wav"), 0.5 * waveform)
+    embedded = replace(known([original, copy, quieter]), fingerprints=None)
+    groups = duplicate_groups(embedded)
+    assert groups[0] == groups[1] != groups[2]
