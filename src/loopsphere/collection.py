@@ -141,9 +141,9 @@ def find_duplicates(
     result : DuplicateResult
     """
     found = _copies(embedded, library, progress)
-    groups = _grouped(embedded, found)
+    recordings = _grouped(embedded, found)
     if related:
-        found += _related(embedded, groups, {pair for pair, _ in found}, library, progress)
+        found += _related(embedded, recordings, {pair for pair, _ in found}, library, progress)
     paths_of = _paths_of(embedded)
     pairs = [
         _described(paths[0], other, Verdict("exact", coherence=1.0))
@@ -163,7 +163,7 @@ def find_duplicates(
                 else _described(first, second, verdict)
             )
     members: dict[int, list[str]] = {}
-    for path, group in zip(embedded.paths, groups, strict=True):
+    for path, group in zip(embedded.paths, recordings, strict=True):
         members.setdefault(int(group), []).append(path)
     groups = tuple(tuple(paths) for paths in members.values() if len(paths) > 1)
     return DuplicateResult(len(embedded.paths), groups, tuple(pairs))
@@ -180,14 +180,14 @@ def _copies(embedded: EmbedResult, library: Library | None, progress: Progress) 
 
 def _related(
     embedded: EmbedResult,
-    groups: npt.NDArray[np.int64],
+    recordings: npt.NDArray[np.int64],
     copies: set[Pair],
     library: Library | None,
     progress: Progress,
 ) -> list[Judged]:
     """Return the pairs of neighbours of which one is the other moved in time or pitch."""
     # One loop of each recording: its copies would be each other's nearest and hide what is related.
-    rows = np.unique(groups, return_index=True)[1]
+    rows = np.unique(recordings, return_index=True)[1]
     hashes = [embedded.audio_hashes[row] for row in rows]
     pairs = neighbour_candidates(hashes, embedded.embedding[rows], _N_NEIGHBOURS, _NEIGHBOUR_COSINE)
     return _judged([pair for pair in pairs if pair not in copies], "related", embedded, library, progress)
