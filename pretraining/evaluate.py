@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,10 @@ import torch
 
 from loopsphere.encoders import load_encoder
 from loopsphere.encoders.base import Encoder
+from loopsphere.encoders.joining import taken_apart
 from loopsphere.encoders.torch_runtime import TorchRuntime
 from loopsphere.evaluate.intervals import mean_interval
 from loopsphere.features.config import BUNDLED
-from loopsphere.features.fusion import fuse_mel
 from loopsphere.models.checkpoints import Checkpoint
 from loopsphere.models.htsat import HTSAT
 from pretraining.features73 import handmade_features, log_mel_statistics, pyod_features
@@ -30,11 +30,11 @@ from pretraining.material import (
     Mel,
     RealLoops,
     RenderedLoops,
+    Waveform,
     kept_matrix,
-    kept_mels,
 )
 from pretraining.report import as_markdown
-from pretraining.stability import CHANGES, CONTRASTS, changed_mels, contrast_mels, cosines
+from pretraining.stability import CHANGES, CONTRASTS, changed_loops, contrast_loops, cosines
 from pretraining.tasks import FeatureSet, Task, auroc, neighbour_accuracy, pyod_for_audio, tasks_of
 
 log = logging.getLogger("pretraining")
@@ -42,13 +42,12 @@ log = logging.getLogger("pretraining")
 N_RANDOM = 3
 FAMILIES = tuple(INSTRUMENT_CLASSES.values())
 DI_GUITARS = "tone-3000/neural-amp-modeler-wasm"
-_BATCH = 32
 _N_FOR_STATISTICS = 256
 _LOOPS_A_FILE = 128
 
 
 def random_encoder(trained: Encoder, seed: int, mels: Sequence[Mel]) -> Encoder:
-    """Return the same network with initial weights.
+    """Return the same HTS-AT with initial weights, alone.
 
     Its input is normalised by the band statistics of `mels`, as training would have made it: without them, it
     would see bands of very different level.
@@ -63,17 +62,6 @@ def random_encoder(trained: Encoder, seed: int, mels: Sequence[Mel]) -> Encoder:
     return Encoder("random weights", f"random-{seed}-{digest}", trained.mel, trained.config, runtime)
 
 
-def embedded(encoder: Encoder, mels: Iterable[Mel]) -> Iterator[np.ndarray]:
-    """Embed log-mels, a batch at a time."""
-    pending: list[Mel] = []
-    for mel in mels:
-        pending.append(fuse_mel(mel, n_frames=encoder.mel.n_frames))
-        if len(pending) == _BATCH:
-            yield from encoder.embed_views(pending)
-            pending.clear()
-    yield from encoder.embed_views(pending)
-
-
 @dataclass(frozen=True)
 class Bench:
     """The material, the encoders, and the folder in which features are kept between runs."""
@@ -84,27 +72,27 @@ class Bench:
     randoms: tuple[Encoder, ...]
     cache: Path
 
-    def embedding(self, encoder: Encoder, key: str, mels: Iterable[Mel]) -> Matrix:
-        """Return an encoder's embeddings of log-mels that `key` names."""
+    def embedding(self, encoder: Encoder, key: str, waveforms: Callable[[], Iterable[Waveform]]) -> Matrix:
+        """Return an encoder's embeddings of the loops that `key` names."""
         path = self.cache / f"{key}-{encoder.hash[:24]}.npy"
-        return kept_matrix(path, lambda: embedded(encoder, mels))
+        return kept_matrix(path, lambda: encoder.embed_iter(waveforms()))
 
     def feature_sets(self, material: RealLoops | RenderedLoops) -> list[FeatureSet]:
         """Return the columns of the report, the encoder's first."""
         indices = range(len(material))
-        key = material.key(indices)
-        if isinstance(material, RealLoops):
-            mels: Sequence[Mel] = kept_mels(
-                self.cache / f"{key}-mels.npz", lambda: map(material.mel, indices)
-            )
-        else:
-            mels = [material.mel(index) for index in indices]
-        own, *randoms = (self.embedding(encoder, key, mels) for encoder in (self.encoder, *self.randoms))
+        own, *randoms = (
+            self.embedding(encoder, material.key(indices), lambda: map(material.waveform, indices))
+            for encoder in (self.encoder, *self.randoms)
+        )
+        mels = (material.mel(index) for index in indices)
         # A part at a time: librosa is slow, and a run that is stopped should not lose an hour of it.
         parts = [indices[start : start + _LOOPS_A_FILE] for start in range(0, len(indices), _LOOPS_A_FILE)]
         audio = np.concatenate([self._audio_features(material, part) for part in parts])
+        htsat, features, tags = taken_apart(own)
         return [
             FeatureSet("encoder", (own,)),
+            FeatureSet("HTS-AT alone", (htsat,)),
+            FeatureSet("musicnn alone", (np.hstack([features, tags]),)),
             FeatureSet("random weights", tuple(randoms)),
             FeatureSet("73 hand-made", (audio[:, :73],)),
             FeatureSet("log-mel mean, std", (np.stack([log_mel_statistics(mel) for mel in mels]),)),
@@ -232,17 +220,16 @@ def stability_table(bench: Bench) -> dict[str, Any]:
         for row, label in zip(real.rows, real.labels, strict=True)
         if label in FAMILIES or label == "full_mix_loop"
     ]
-    parts = {
-        "changes": ([*CHANGES][1:], lambda: changed_mels(musical)),
-        "contrasts": (CONTRASTS, contrast_mels),
+    kinds = {
+        "changes": ([*CHANGES][1:], lambda: changed_loops(musical)),
+        "contrasts": (CONTRASTS, contrast_loops),
     }
     table: dict[str, Any] = {"n_loops": len(musical)}
-    for part, (names, make) in parts.items():
+    for part, (names, make) in kinds.items():
         key = f"{real.key(range(len(real)))}-{part}"
-        mels = kept_mels(bench.cache / f"{key}-mels.npz", make)
         table[part] = {name: {} for name in names}
         for column, encoder in (("encoder", bench.encoder), ("random weights", bench.randoms[0])):
-            cosine = cosines(bench.embedding(encoder, key, mels), len(names) + 1)
+            cosine = cosines(bench.embedding(encoder, key, make), len(names) + 1)
             for name, values in zip(names, cosine.T, strict=True):
                 low, median, high = np.percentile(values, [5, 50, 95])
                 table[part][name][column] = {"p5": float(low), "median": float(median), "p95": float(high)}

@@ -154,16 +154,6 @@ def kept_matrix(path: Path, make: Callable[[], Iterable[npt.NDArray[np.floating]
     return np.load(path).astype(np.float64)
 
 
-def kept_mels(path: Path, make: Callable[[], Iterable[Mel]]) -> list[Mel]:
-    """Return log-mels from their file, or make and keep them; half precision is 0.03 dB."""
-    if not path.exists():
-        log.info("making %s", path.name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _put(path, lambda part: np.savez(part, *(mel.astype(np.float16) for mel in make())))
-    with np.load(path) as arrays:
-        return [arrays[f"arr_{index}"].astype(np.float32) for index in range(len(arrays.files))]
-
-
 def _put(path: Path, write: Callable[[Path], None]) -> None:
     """Write a file under another name first: a run that is stopped leaves no half of one."""
     part = path.with_name(f"part-{path.name}")

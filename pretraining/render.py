@@ -37,7 +37,7 @@ from pretraining.music import Song, TimedNote, make_song, perform
 from pretraining.patterns import choose_pattern
 from pretraining.quantise import to_bytes
 from pretraining.sources import SAMPLE_RATE, SOUNDFONTS, Audio, RecordedNotes, SoundFont, play_synth
-from pretraining.teacher import WEIGHTS, Teacher
+from pretraining.teacher import Teacher
 
 log = logging.getLogger("render")
 
@@ -255,7 +255,7 @@ def render_shard(
             audio, labels = studio.draw(rng)
         views = [audio]
         if teacher is not None:
-            taught.append(teacher(audio, SAMPLE_RATE))
+            taught.append(teacher(audio))
         labels["twin"] = None
         if rng.random() < CHANCE_OF_TWIN:
             twin, labels["twin"] = mild_change(rng, audio)
@@ -285,7 +285,7 @@ def _work(worker: int, shards: list[int], args: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     studio = Studio(args.split)
     # The evaluation has no use for what a teacher says.
-    teacher = Teacher(WEIGHTS) if args.split == "train" else None
+    teacher = Teacher() if args.split == "train" else None
     for shard in shards:
         n_items = min(SHARD_SIZE, args.n - shard * SHARD_SIZE)
         began = time.perf_counter()

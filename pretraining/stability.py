@@ -11,13 +11,12 @@ import soundfile
 import soxr
 
 from loopsphere.features.config import BUNDLED
-from loopsphere.features.mel import log_mel
 from pretraining.music import Song, TimedNote, make_song, perform
 from pretraining.patterns import melody
 from pretraining.sources import SAMPLE_RATE, SOUNDFONTS, SoundFont
 
 Stereo = npt.NDArray[np.float32]
-Mel = npt.NDArray[np.float32]
+Waveform = npt.NDArray[np.float32]
 
 FILE_RATE = 44_100
 """Hz at which files are changed: what most loops are sold at."""
@@ -72,19 +71,19 @@ CHANGES: dict[str, tuple[Callable[[Stereo], Stereo], int]] = {
 """Each change, and the rate in Hz that it leaves."""
 
 
-def file_mel(audio: Stereo, rate: int) -> Mel:
-    """Return what the encoder sees of a file: the mean of the channels, at the encoder's rate."""
+def as_heard(audio: Stereo, rate: int) -> Waveform:
+    """Return what the encoder takes of a file: the mean of the channels, at the encoder's rate."""
     mono = soxr.resample(audio.mean(axis=1), rate, BUNDLED.sample_rate, quality="HQ")
-    return log_mel(np.asarray(mono, dtype=np.float32), BUNDLED)
+    return np.asarray(mono, dtype=np.float32)
 
 
-def changed_mels(paths: list[str]) -> Iterator[Mel]:
+def changed_loops(paths: list[str]) -> Iterator[Waveform]:
     """Yield every change of every file, the changes of one file together, in the order of `CHANGES`."""
     for path in paths:
         audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
         audio = soxr.resample(audio, rate, FILE_RATE, quality="HQ")
         for change, changed_rate in CHANGES.values():
-            yield file_mel(change(audio), changed_rate)
+            yield as_heard(change(audio), changed_rate)
 
 
 _PROGRAMS = ((0, 4), (24, 27), (33, 38), (19, 16), (48, 40), (56, 61), (73, 68), (80, 87), (11, 12))
@@ -95,7 +94,7 @@ CONTRASTS = (
     "the same instrument, other notes",
     "the same instrument of another soundfont, same notes",
 )
-"""What `contrast_mels` yields after each reference."""
+"""What `contrast_loops` yields after each reference."""
 
 
 def _song(rng: np.random.Generator) -> tuple[Song, list[TimedNote]]:
@@ -106,16 +105,16 @@ def _song(rng: np.random.Generator) -> tuple[Song, list[TimedNote]]:
     return song, notes
 
 
-def contrast_mels() -> Iterator[Mel]:
+def contrast_loops() -> Iterator[Waveform]:
     """Yield, for each of `N_SONGS` songs, a reference and the four loops of `CONTRASTS`, all without effects.
 
     They sound on TimGM6mb, which training never hears.
     """
     font, other_font = SoundFont(SOUNDFONTS["timgm"]), SoundFont(SOUNDFONTS["fluidr3"])
 
-    def sounded(player: SoundFont, program: int, song: Song, notes: list[TimedNote]) -> Mel:
+    def sounded(player: SoundFont, program: int, song: Song, notes: list[TimedNote]) -> Waveform:
         n_samples = int(song.n_beats * song.beat_s * SAMPLE_RATE)
-        return log_mel(player.play(notes, 0, program, n_samples, 0.0), BUNDLED)
+        return player.play(notes, 0, program, n_samples, 0.0)
 
     for number in range(N_SONGS):
         rng = np.random.default_rng([5, number])

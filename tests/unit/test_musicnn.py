@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from loopsphere.encoders.joining import JOINT_DIM, join
+from loopsphere.encoders.joining import JOINT_DIM, join, taken_apart
 from loopsphere.encoders.loading import MUSICNN_FILE
 from loopsphere.errors import CheckpointError, FeatureError
 from loopsphere.features.listening import MAX_WINDOWS, musicnn_windows
@@ -126,6 +126,8 @@ def test_joining_keeps_angles_and_lengths() -> None:
     )
     assert float(joined[0] @ joined[1]) == pytest.approx(expected, abs=1e-5)
     np.testing.assert_allclose(join(*(part[:1] for part in parts)), joined[:1], atol=1e-7)
+    for again, part in zip(taken_apart(joined), parts, strict=True):
+        assert cosine(again[0], part[0]) == pytest.approx(1, abs=1e-5)
 
 
 def test_joining_spreads_the_parts_over_all_columns() -> None:

@@ -11,11 +11,12 @@ import scipy.linalg
 from loopsphere.types import Float32Array
 
 JOINT_DIM = 512
+_PART_DIMS = (256, 200, 50)
 JOINING = {"htsat": 0.5, "features": 1.0, "tags": 0.5, "seed": 0}
 """Length of each part of an embedding, and the seed of the signs.
 
-Chosen by 5-NN AUROC on real loops and on planted faults: with less of HTS-AT faults of pitch and of fine noise go
-unheard, with more of it a recorded guitar is told from the rest less well. Both move slowly with the lengths."""
+Chosen by 5-NN AUROC on real loops and on planted faults: with less of HTS-AT, faults of pitch and fine noise
+go unheard; with more of it, a recorded guitar is told from the rest less well. Both move slowly with it."""
 
 
 def join(htsat: Float32Array, features: Float32Array, tags: Float32Array) -> Float32Array:
@@ -40,6 +41,12 @@ def join(htsat: Float32Array, features: Float32Array, tags: Float32Array) -> Flo
     rotation = _rotation(JOINT_DIM, int(JOINING["seed"]))[: joined.shape[1]]
     # In float64 the result of a row does not depend on how many rows there are.
     return (joined.astype(np.float64) @ rotation).astype(np.float32)
+
+
+def taken_apart(embedding: npt.NDArray[np.floating]) -> list[npt.NDArray[np.float64]]:
+    """Take embeddings apart again: HTS-AT's columns, musicnn's features and its tags."""
+    turned = embedding.astype(np.float64) @ _rotation(JOINT_DIM, int(JOINING["seed"])).T
+    return np.split(turned, np.cumsum(_PART_DIMS), axis=1)[: len(_PART_DIMS)]
 
 
 def _to_length(part: Float32Array, length: float) -> Float32Array:
