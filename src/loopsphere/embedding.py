@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from loopsphere.encoders.base import Views
 
 DEFAULT_ENCODER = "bundled"
-_BATCH_SIZE = 32
-_N_READERS = 2
+_GROUP_SIZE = 16
+"""Files that a worker takes through together: what the network is fast with, and soon done on few files."""
+_MAX_WORKERS = 8
+"""Beyond, Python's lock is the bottleneck, and each worker's network gets more cores instead."""
 
 Sources = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 Progress = Callable[[str, int, int], None]
@@ -44,12 +46,20 @@ def silent(what: str, n_done: int, n_total: int) -> None:
 
 @dataclass(frozen=True)
 class _Read:
-    """One loop on its way to the network; `views` and `fingerprint` are None where its audio is known."""
+    """One loop that could be read; `fingerprint` is None where its audio is known."""
 
     file: FileRecord
     is_unchanged: bool
-    views: Views | None = None
     fingerprint: Float32Array | None = None
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Files that a worker took from the file to the embedding; `embedding` is that of new audio, by hash."""
+
+    reads: list[_Read]
+    skipped: list[SkippedFile]
+    embedding: dict[str, Float32Array]
 
 
 def embed(
@@ -102,20 +112,19 @@ def embed(
     named = as_list(sources)
     paths, skipped = find_loops(named, stdin=stdin or sys.stdin)
     if not paths:
-        raise NothingUsableError(_nothing_usable("no audio files found", skipped))
+        where = ", ".join(os.fspath(source) for source in named) or "an empty list"
+        raise NothingUsableError(_nothing_usable(f"no audio files found in {where}", skipped))
     loaded = cached_encoder(encoder, device, precision)
     kind = embedding_kind(loaded.hash)
     memory = Memory(library, (kind, FINGERPRINT_KIND))
     loops: list[FileRecord] = []
-    stream = _read_all(paths, loaded, memory, skipped)
     n_done = 0
     progress("reading loops", 0, len(paths))
     try:
-        while batch := list(islice(stream, _BATCH_SIZE)):
-            usable = [read for read in batch if read is not None]
-            _embed_new(usable, loaded, memory, kind)
-            loops += [read.file for read in usable]
-            n_done += len(batch)
+        for group in _work_through(paths, loaded, memory):
+            skipped += group.skipped
+            loops += _remember(group, memory, kind)
+            n_done += len(group.reads) + len(group.skipped)
             progress("reading loops", n_done, len(paths))
     finally:
         # Also when interrupted: what has been embedded need not be embedded again.
@@ -141,21 +150,18 @@ def embedding_kind(encoder_hash: str) -> str:
     return "-".join(filter(None, ("embedding", digest[:16], precision)))
 
 
-def _embed_new(reads: list[_Read], encoder: Encoder, memory: Memory, kind: str) -> None:
-    """Embed the new audio of a batch, each once however many files hold it, and remember the files."""
-    new: dict[str, _Read] = {}
-    for read in reads:
-        if read.views is not None and not memory.knows(read.file.audio_hash):
-            new.setdefault(read.file.audio_hash, read)
-    embedding = encoder.embed_views([read.views for read in new.values() if read.views is not None])
-    for (audio_hash, read), row in zip(new.items(), embedding, strict=True):
-        if read.fingerprint is not None:
-            memory.add(audio_hash, {kind: row, FINGERPRINT_KIND: read.fingerprint})
-    for read in reads:
+def _remember(group: _Group, memory: Memory, kind: str) -> list[FileRecord]:
+    """Keep what is new of a group, each audio once however many files hold it, and remember the files."""
+    for read in group.reads:
+        audio_hash = read.file.audio_hash
+        is_new = not memory.knows(audio_hash)
+        if is_new and read.fingerprint is not None:
+            memory.add(audio_hash, {kind: group.embedding[audio_hash], FINGERPRINT_KIND: read.fingerprint})
         if read.is_unchanged:
             memory.keep_unchanged(read.file)
         else:
-            memory.keep(read.file, is_new=new.get(read.file.audio_hash) is read)
+            memory.keep(read.file, is_new=is_new)
+    return [read.file for read in group.reads]
 
 
 def cached_encoder(name: str, device: str, precision: str = "auto") -> Encoder:
@@ -175,34 +181,66 @@ def as_list(sources: Sources) -> list[str | os.PathLike[str]]:
     return [sources] if isinstance(sources, str | os.PathLike) else list(sources)
 
 
-def _read_all(
-    paths: list[str], encoder: Encoder, memory: Memory, skipped: list[SkippedFile]
-) -> Iterator[_Read | None]:
-    """Recall or decode ahead of the network, a bounded number of files; None for one that was skipped."""
-    waiting: deque[tuple[str, Future[_Read]]] = deque()
-    remaining = iter(paths)
-    with ThreadPoolExecutor(_N_READERS) as readers:
+def _work_through(paths: list[str], encoder: Encoder, memory: Memory) -> Iterator[_Group]:
+    """Yield groups of files in order, while workers take the following ones from the file to the embedding.
+
+    Each worker decodes, resamples, makes mels and runs the network for a group of its own, so that all cores
+    are busy whatever the shares of these are; a bounded number of groups is in memory.
+    """
+    from loopsphere.encoders.threads import threads_each
+
+    n_cores = _n_cores()
+    size = max(1, min(_GROUP_SIZE, -(-len(paths) // n_cores)))
+    groups = [paths[start : start + size] for start in range(0, len(paths), size)]
+    n_workers = min(n_cores, _MAX_WORKERS, len(groups))
+    # One network at a time on a GPU, while the other workers decode; on a CPU each runs its own.
+    turn = nullcontext() if encoder.device == "cpu" else Lock()
+    waiting: deque[Future[_Group]] = deque()
+    with threads_each(max(1, n_cores // n_workers)), ThreadPoolExecutor(n_workers) as workers:
         try:
-            for path in islice(remaining, 2 * _BATCH_SIZE):
-                waiting.append((path, readers.submit(_read, path, encoder, memory)))
+            for group in groups:
+                waiting.append(workers.submit(_take_through, group, encoder, memory, turn))
+                if len(waiting) > 2 * n_workers:
+                    yield waiting.popleft().result()
             while waiting:
-                path, future = waiting.popleft()
-                for following in islice(remaining, 1):
-                    waiting.append((following, readers.submit(_read, following, encoder, memory)))
-                try:
-                    yield future.result()
-                except (AudioError, FeatureError) as error:
-                    skipped.append(SkippedFile(path, str(error)))
-                    yield None
+                yield waiting.popleft().result()
         finally:
-            readers.shutdown(wait=False, cancel_futures=True)
+            workers.shutdown(wait=False, cancel_futures=True)
 
 
-def _read(path: str, encoder: Encoder, memory: Memory) -> _Read:
-    """Recall a file, or decode it as far as its audio is new."""
+def _n_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _take_through(
+    paths: list[str], encoder: Encoder, memory: Memory, turn: AbstractContextManager[Any]
+) -> _Group:
+    """Recall or decode files, and embed the audio that is new."""
+    reads: list[_Read] = []
+    skipped: list[SkippedFile] = []
+    new: dict[str, Views] = {}
+    for path in paths:
+        try:
+            read, views = _read(path, encoder, memory)
+        except (AudioError, FeatureError) as error:
+            skipped.append(SkippedFile(path, str(error)))
+            continue
+        reads.append(read)
+        if views is not None:
+            new.setdefault(read.file.audio_hash, views)
+    with turn:
+        embedding = encoder.embed_views(list(new.values()))
+    return _Group(reads, skipped, dict(zip(new, embedding, strict=True)))
+
+
+def _read(path: str, encoder: Encoder, memory: Memory) -> tuple[_Read, Views | None]:
+    """Recall a file, or decode it as far as its audio is new; views are None where it is known."""
     known = memory.recall(path)
     if known is not None:
-        return _Read(replace(known, path=path), is_unchanged=True)
+        return _Read(replace(known, path=path), is_unchanged=True), None
     size, mtime_ns = _status(path)
     checked_at = now()
     clip = load_clip(path, encoder.mel.sample_rate)
@@ -218,11 +256,11 @@ def _read(path: str, encoder: Encoder, memory: Memory) -> _Read:
         tags=container_tags(path),
     )
     if memory.knows(clip.audio_hash):
-        return _Read(file, is_unchanged=False)
+        return _Read(file, is_unchanged=False), None
     waveform = clip.waveform
     if clip.sample_rate != FINGERPRINT_RATE_HZ:
         waveform = soxr.resample(waveform, clip.sample_rate, FINGERPRINT_RATE_HZ)
-    return _Read(file, False, encoder.views(clip.waveform), fingerprint(waveform))
+    return _Read(file, False, fingerprint(waveform)), encoder.views(clip.waveform)
 
 
 def _status(path: str) -> tuple[int, int]:

@@ -192,6 +192,8 @@ def _link_new(source: Path, target: Path) -> None:
 
 def _from_folder(path: str, folder: Path) -> str:
     try:
-        return Path(os.path.relpath(path, folder)).as_posix()
+        relative = Path(os.path.relpath(path, folder)).as_posix()
     except ValueError:  # another drive
         return str(Path(path).absolute())
+    # A line that begins with a hash is a comment.
+    return f"./{relative}" if relative.startswith("#") else relative

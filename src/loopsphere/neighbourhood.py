@@ -102,6 +102,8 @@ def wish_from(bpm: str | None, key: str | None) -> Wish:
             tempo_bpm = (float(low), float(high)) if high else (float(low) - 1.0, float(low) + 1.0)
         except ValueError as error:
             raise UnknownNameError(f"a tempo is such as 100 or 90-110, not {bpm!r}") from error
+        if not tempo_bpm[0] <= tempo_bpm[1]:
+            raise UnknownNameError(f"tempos go from the slower to the faster, such as 90-110, not {bpm!r}")
     wanted = None if key is None else key_in_tag(key)
     if key is not None and wanted is None:
         raise UnknownNameError(f"a key is such as Am, 'F# minor' or 8A, not {key!r}")

@@ -41,6 +41,11 @@ def test_a_playlist_is_relative_to_where_it_lies(tmp_path: Path, loops: list[Loo
         assert (tmp_path / "lists" / line).exists()
 
 
+def test_a_name_that_begins_with_a_hash_is_no_comment(tmp_path: Path) -> None:
+    write_playlist(tmp_path / "odd.m3u8", [LoopScore(str(tmp_path / "#1 kick.wav"), 2.4, 1.0, 0.01, True)])
+    assert (tmp_path / "odd.m3u8").read_text(encoding="utf-8").splitlines()[2] == "./#1 kick.wav"
+
+
 def test_labels_are_as_audacity_writes_them(tmp_path: Path) -> None:
     ranges = {"a/kick.wav": [OddRange(0.5, 1.25, 100.0, 4000.0, 1.74)], "b/kick.wav": [], "c/kick.wav": []}
     ranges["c/kick.wav"] = [OddRange(0.0, 0.1, 20.0, 30.0, 2.0)]

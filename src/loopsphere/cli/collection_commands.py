@@ -84,5 +84,8 @@ def similar(
             device=device,
             progress=progress,
         )
-    report.print(similar_table(found))
+    if found.loops:
+        report.print(similar_table(found))
+    else:
+        report.print(f"none of {found.n_searched} loops is of the tempo and key asked for")
     emit_json(json, found.to_dict())

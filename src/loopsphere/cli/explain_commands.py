@@ -86,6 +86,7 @@ def attributes_table(found: LoopExplanation) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("attribute", "value", "usually"):
         table.add_column(name)
+    table.add_row("sounds like", str(record.get("sound") or "nothing clear"), "")
     table.add_row("key", _sourced(str(record.get("key") or "none"), record.get("key_source")), "")
     for name, spec in ATTRIBUTES.items():
         value = record.get(name)

@@ -126,6 +126,7 @@ def _write_answers(
     progress: Progress,
 ) -> list[str]:
     """Write the tables, the page and the label tracks that are asked for; return what was written."""
+    from loopsphere.cli.tables import counted
     from loopsphere.exports import write_labels
     from loopsphere.locating import locate_odd, ranges_of
     from loopsphere.outputs import write_results
@@ -139,7 +140,7 @@ def _write_answers(
     located = locate_odd(result, encoder, seed=seed, progress=progress)
     if labels is not None:
         tracks = write_labels(labels, ranges_of(result, located))
-        written.append(f"{len(tracks)} label tracks in {labels}")
+        written.append(f"{counted(len(tracks), 'label track', 'label tracks')} in {labels}")
     if out is not None and page:
         index = write_report(
             out / "report",

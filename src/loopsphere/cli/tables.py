@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 _SHOWN_SKIPPED = 20
 
 
+def counted(number: int, one: str, many: str) -> str:
+    """Return a number with its noun."""
+    return f"{number} {one if number == 1 else many}"
+
+
 def oddest_table(
     result: ScoreResult, n_rows: int, remarks: Mapping[str, str] | None = None, base: str | None = None
 ) -> Table:
@@ -110,8 +115,11 @@ def print_duplicates(console: Console, result: DuplicateResult, n_rows: int) -> 
     n_kinds = Counter(pair.kind for pair in result.pairs)
     moved = n_kinds["time-shifted"] + n_kinds["transposed"]
     console.print(
-        f"{result.n_superfluous} of {result.n_loops} loops are copies of another, in {len(result.groups)} "
-        f"groups; {n_kinds['near-duplicate']} pairs are nearly the same, {moved} the same loop moved"
+        f"{result.n_superfluous} of {result.n_loops} loops "
+        f"{'is a copy' if result.n_superfluous == 1 else 'are copies'} of another, in "
+        f"{counted(len(result.groups), 'group', 'groups')}; "
+        f"{counted(n_kinds['near-duplicate'], 'pair is', 'pairs are')} nearly the same, "
+        f"{moved} the same loop moved"
     )
 
 

@@ -36,6 +36,7 @@ def write_odd(
     result: ScoreResult, *, playlist: Path | None, copy_to: Path | None, link_to: Path | None
 ) -> list[str]:
     """Write the odd loops where they are asked for; return what was written, for people."""
+    from loopsphere.cli.tables import counted
     from loopsphere.exports import copy_loops, link_loops, write_playlist
 
     odd = odd_loops(result)
@@ -44,9 +45,9 @@ def write_odd(
         write_playlist(playlist, odd)
         written.append(str(playlist))
     if copy_to is not None:
-        written.append(f"{len(copy_loops(copy_to, odd))} copies in {copy_to}")
+        written.append(f"{counted(len(copy_loops(copy_to, odd)), 'copy', 'copies')} in {copy_to}")
     if link_to is not None:
-        written.append(f"{len(link_loops(link_to, odd))} links in {link_to}")
+        written.append(f"{counted(len(link_loops(link_to, odd)), 'link', 'links')} in {link_to}")
     return written
 
 

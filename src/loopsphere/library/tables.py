@@ -205,14 +205,14 @@ class Tables:
             yield
         except (OSError, RuntimeError, ValueError, NotImplementedError) as error:
             reason = _plain_reason(error)
-            advice = (
-                ""
-                if reason in dict(_PLAIN_REASONS).values()
-                else (
+            advice = ""
+            if not self.is_local:
+                advice = "; check the address and the credentials, or go on without it: --no-library"
+            elif reason not in dict(_PLAIN_REASONS).values():
+                advice = (
                     "; delete this folder to start again (only what loopsphere remembers is lost), "
                     "or go on without it: --no-library"
                 )
-            )
             raise LibraryError(f"{self.location}: cannot be {done} ({reason}){advice}") from error
 
 
