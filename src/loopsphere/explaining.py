@@ -14,6 +14,7 @@ import numpy.typing as npt
 from loopsphere.audio import load_recording
 from loopsphere.audio.tags import read_music_tags
 from loopsphere.embedding import Progress, silent
+from loopsphere.encoders.joining import taken_apart
 from loopsphere.errors import AudioError
 from loopsphere.explain import (
     ATTRIBUTES,
@@ -29,6 +30,7 @@ from loopsphere.explain import (
 )
 from loopsphere.explain.neighbours import nearest
 from loopsphere.explain.prototypes import modes, typical
+from loopsphere.explain.sounds import sounds_of
 from loopsphere.library.store import Library
 from loopsphere.types import EmbedResult, Explanation, Neighbour, Normality, NormalMode
 
@@ -191,11 +193,24 @@ def explain_collection(
         library=library,
         progress=progress,
     )
-    known = {int(row): record for row, record in zip(rows, measured, strict=True) if record is not None}
+    sounds = heard_as(embedded, rows)
+    known = {
+        int(row): record | {"sound": sound}
+        for row, record, sound in zip(rows, measured, sounds, strict=True)
+        if record is not None
+    }
     company = _Company(
         embedded, verdicts.groups, normal, [row for row in compared.tolist() if row in known], known
     )
     return company.explain([row for row in subjects.tolist() if row in known]), company.normality(seed)
+
+
+def heard_as(embedded: EmbedResult, rows: npt.NDArray[np.int64]) -> list[str | None]:
+    """Return what loops sound like, in a word of `SOUNDS`; None where the encoder does not tell."""
+    if embedded.encoder != "bundled":
+        return [None] * len(rows)
+    *_, tags = taken_apart(embedded.embedding[rows])
+    return sounds_of(tags)
 
 
 @dataclass(frozen=True)

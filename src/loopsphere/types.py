@@ -173,7 +173,7 @@ class Explanation:
     neighbours : tuple of Neighbour
         The nearest normal loops.
     attributes : dict of str to float, str or None
-        `loopsphere.explain.Attributes` by name.
+        `loopsphere.explain.Attributes` by name, and "sound", what the loop sounds like in a word.
     """
 
     path: str

@@ -25,7 +25,7 @@ NORMAL = {
 
 def record(rng: np.random.Generator, **planted):
     drawn = {name: float(rng.normal(middle, spread)) for name, (middle, spread) in NORMAL.items()}
-    return {**drawn, "key": "E minor", "key_confidence": 0.8, **planted}
+    return {**drawn, "key": "E minor", "key_confidence": 0.8, "sound": "a guitar", **planted}
 
 
 def reference(n_loops: int, **planted) -> Reference:
@@ -52,6 +52,7 @@ def named(n_loops: int = 200, **planted):
         ({"resolution_bits": 6.0}, "only 6 bits of resolution"),
         ({"hum_db": -10.0}, "hums like the mains"),
         ({"key": "C major"}, "in C major where 100 % of your loops are in E minor"),
+        ({"sound": "drums"}, "sounds like drums where 100 % of your loops sound like a guitar"),
     ],
 )
 def test_the_planted_attribute_comes_first(planted, word):
@@ -144,6 +145,10 @@ def test_a_collection_in_many_keys_has_no_odd_key():
     keys = ["C major", "A minor", "E minor", "G major"]
     mixed = Reference.of([record(rng, key=keys[k % 4]) for k in range(100)])
     assert not [r for r in top_reasons(record(rng, key="F# minor"), mixed) if r.attribute == "key"]
+
+
+def test_a_sound_that_is_not_clear_is_no_reason():
+    assert not [reason for reason in named(sound=None) if reason.attribute == "sound"]
 
 
 def test_an_unsure_key_is_no_reason():

@@ -24,7 +24,7 @@ _USUAL = (0.05, 0.95)
 _USUAL_Z = 1.645
 _LEAST_STRENGTH = 1.65
 _FULL_STRENGTH_UP_TO = 4.0
-_LEAST_SHARE_OF_A_KEY = 0.5
+_LEAST_SHARE_OF_A_WORD = 0.5
 _LEAST_KEY_CONFIDENCE = 0.3
 
 
@@ -36,13 +36,14 @@ class Reference:
     ----------
     values : mapping of str to float64 ndarray of shape (n_with_value,)
         Sorted, by attribute; loops without a value are left out.
-    keys : mapping of str to int
-        How many loops are in each key.
+    keys, sounds : mapping of str to int
+        How many loops are in each key, and sound like each of `loopsphere.explain.sounds.SOUNDS`.
     n_loops : int
     """
 
     values: Mapping[str, FloatArray]
     keys: Mapping[str, int]
+    sounds: Mapping[str, int]
     n_loops: int
 
     @classmethod
@@ -70,7 +71,8 @@ class Reference:
             for record in records
             if record.get("key") is not None and _confidence(record) >= _LEAST_KEY_CONFIDENCE
         )
-        return cls(values, keys, len(records))
+        sounds = Counter(str(record["sound"]) for record in records if record.get("sound") is not None)
+        return cls(values, keys, sounds, len(records))
 
     def usual(self, name: str) -> tuple[float, float] | None:
         """Return between which values nine tenths of the normal loops lie; None where too few have one."""
@@ -101,7 +103,7 @@ def top_reasons(
         The strongest first, one for each side of the loop (`AttributeSpec.aspect`); none where nothing lies
         outside of what is usual.
     """
-    candidates = [*_judged(record, reference), *_odd_key(record, reference)]
+    candidates = [*_judged(record, reference), *_odd_words(record, reference)]
     best: dict[str, Reason] = {}
     for reason in sorted(candidates, key=lambda reason: -reason.strength):
         spec = ATTRIBUTES.get(reason.attribute)
@@ -198,18 +200,28 @@ def _confidence(record: Mapping[str, Value]) -> float:
     return float(confidence) if isinstance(confidence, int | float) else 0.0
 
 
-def _odd_key(record: Mapping[str, Value], reference: Reference) -> list[Reason]:
-    """Name the key where most loops share one and this loop has another."""
-    key = record.get("key")
-    n_keys = sum(reference.keys.values())
-    if not isinstance(key, str) or n_keys < FEWEST_LOOPS or _confidence(record) < _LEAST_KEY_CONFIDENCE:
-        return []
-    usual_key, n_usual = max(reference.keys.items(), key=lambda item: item[1])
-    share, own_share = n_usual / n_keys, (reference.keys.get(key, 0) + 1) / (n_keys + 1)
-    if share < _LEAST_SHARE_OF_A_KEY or key == usual_key:
-        return []
-    strength = _compressed(math.sqrt(-2.0 * math.log(own_share)))
-    if strength < _LEAST_STRENGTH:
-        return []
-    text = f"in {key} where {math.floor(100 * share)} % of your loops are in {usual_key}"
-    return [Reason("key", "style", text, strength, key, None)]
+def _odd_words(record: Mapping[str, Value], reference: Reference) -> list[Reason]:
+    """Name the key and the sound where most loops share one and this loop has another."""
+    key = record.get("key") if _confidence(record) >= _LEAST_KEY_CONFIDENCE else None
+    sentences = (
+        ("key", key, reference.keys, "in {value} where {share} % of your loops are in {usual}"),
+        (
+            "sound",
+            record.get("sound"),
+            reference.sounds,
+            "sounds like {value} where {share} % of your loops sound like {usual}",
+        ),
+    )
+    found = []
+    for name, value, counts, sentence in sentences:
+        n_loops = sum(counts.values())
+        if not isinstance(value, str) or n_loops < FEWEST_LOOPS:
+            continue
+        usual, n_usual = max(counts.items(), key=lambda item: item[1])
+        share, own_share = n_usual / n_loops, (counts.get(value, 0) + 1) / (n_loops + 1)
+        strength = _compressed(math.sqrt(-2.0 * math.log(own_share)))
+        if value == usual or share < _LEAST_SHARE_OF_A_WORD or strength < _LEAST_STRENGTH:
+            continue
+        text = sentence.format(value=value, share=math.floor(100 * share), usual=usual)
+        found.append(Reason(name, "style", text, strength, value, None))
+    return found
