@@ -26,8 +26,8 @@ FAULTS_EACH = 8
 
 # What may be named for each fault, written down before anything was measured: the attribute that the fault
 # changes by its nature, not what it happens to change besides. Faults of identity (another instrument, genre
-# or content, reversed sound) have no attribute of their own but what the encoder says a loop sounds like, which
-# is not measured here; they are not counted.
+# or content, reversed sound) have no attribute of their own but what the encoder says a loop sounds like,
+# which is not measured here; they are not counted.
 ADMISSIBLE: dict[str, frozenset[str]] = {
     "wrong_register": frozenset({"pitch_low_midi", "pitch_high_midi", "brightness_hz", "low_end_share"}),
     "detuned": frozenset({"tuning_cents"}),
