@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -124,7 +125,11 @@ def _download(source: str) -> Path:
         ) from error
     owner, repository, *file = source.split("/")
     repo_id = f"{owner}/{repository}"
+    first = file[0] if file else "config.json"
     try:
+        if hub.try_to_load_from_cache(repo_id, first) is None:
+            # The download itself tries again for half a minute where there is no network.
+            hub.get_hf_file_metadata(hub.hf_hub_url(repo_id, first))
         if file:
             return Path(hub.hf_hub_download(repo_id, file[0]))
         folder = Path(hub.hf_hub_download(repo_id, "config.json")).parent
@@ -133,17 +138,27 @@ def _download(source: str) -> Path:
             hub.hf_hub_download(repo_id, "model.safetensors")
         except errors.EntryNotFoundError:
             hub.hf_hub_download(repo_id, "pytorch_model.bin")
-    except (
+    except _hub_errors() as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise CheckpointError(
+            f"{source} is neither a path here nor could it be downloaded: {reason}. Check the name and the "
+            "connection, or give the path of a folder that was downloaded before."
+        ) from error
+    return folder
+
+
+def _hub_errors() -> tuple[type[Exception], ...]:
+    """Return what a look-up may raise, whichever HTTP client this version of the hub brings."""
+    from huggingface_hub import errors
+
+    clients = [sys.modules[name] for name in ("httpx", "httpx2") if name in sys.modules]
+    return (
         errors.HfHubHTTPError,
         errors.LocalEntryNotFoundError,
         errors.HFValidationError,
         OSError,
-    ) as error:
-        raise CheckpointError(
-            f"{source} is neither a path here nor could it be downloaded: {str(error).splitlines()[0]} "
-            "Check the name and the connection, or give the path of a folder that was downloaded before."
-        ) from error
-    return folder
+        *(client.HTTPError for client in clients),
+    )
 
 
 def _mel_config(checkpoint: Checkpoint, name: str) -> MelConfig:
