@@ -1,17 +1,18 @@
-"""The verb `embed`: paths to embeddings, decoding ahead of the network."""
+"""The verb `embed`: paths to embeddings, all cores busy with files of their own."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 import soxr
@@ -121,11 +122,12 @@ def embed(
     n_done = 0
     progress("reading loops", 0, len(paths))
     try:
-        for group in _work_through(paths, loaded, memory):
-            skipped += group.skipped
-            loops += _remember(group, memory, kind)
-            n_done += len(group.reads) + len(group.skipped)
-            progress("reading loops", n_done, len(paths))
+        with closing(_work_through(paths, loaded, memory)) as groups:
+            for group in groups:
+                skipped += group.skipped
+                loops += _remember(group, memory, kind)
+                n_done += len(group.reads) + len(group.skipped)
+                progress("reading loops", n_done, len(paths))
     finally:
         # Also when interrupted: what has been embedded need not be embedded again.
         memory.write()
@@ -181,7 +183,7 @@ def as_list(sources: Sources) -> list[str | os.PathLike[str]]:
     return [sources] if isinstance(sources, str | os.PathLike) else list(sources)
 
 
-def _work_through(paths: list[str], encoder: Encoder, memory: Memory) -> Iterator[_Group]:
+def _work_through(paths: list[str], encoder: Encoder, memory: Memory) -> Generator[_Group, None, None]:
     """Yield groups of files in order, while workers take the following ones from the file to the embedding.
 
     Each worker decodes, resamples, makes mels and runs the network for a group of its own, so that all cores
