@@ -3,44 +3,32 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 import numpy as np
 import numpy.typing as npt
 
-from loopsphere.calibrate import CrossConformal, conformal_threshold, cross_conformal, too_few_note
+from loopsphere.calibrate import conformal_threshold, too_few_note
 from loopsphere.collection import duplicate_groups
-from loopsphere.detect import (
-    DEFAULT_DETECTOR,
-    SCAN_DETECTOR,
-    NothingLearntWarning,
-    PoorFitWarning,
-    make_detector,
-)
+from loopsphere.detect import DEFAULT_DETECTOR, SCAN_DETECTOR
 from loopsphere.detect.registry import detector_spec
 from loopsphere.embedding import DEFAULT_ENCODER, Progress, Sources, cached_encoder, embed, silent
 from loopsphere.encoders.precision import precision_of
 from loopsphere.errors import CalibrationError, ModelFileError
 from loopsphere.explaining import Verdicts, explain_collection, oddest
+from loopsphere.learning import N_FOLDS, TRIMMED_SHARES, Learner, named_lesson
 from loopsphere.library.store import Library
-from loopsphere.measuring import N_ATTRIBUTES, features_of
+from loopsphere.measuring import features_of
 from loopsphere.model import Model, load_model
 from loopsphere.naming import NamedLoops, detector_for, embed_named
 from loopsphere.runs import recall_run, remember_run, run_key
-from loopsphere.types import EmbedResult, Float32Array, LoopScore, ScoreResult
-
-if TYPE_CHECKING:
-    from loopsphere.detect import Detector
+from loopsphere.types import EmbedResult, LoopScore, ScoreResult
 
 DEFAULT_ALPHA = 0.05
-N_FOLDS = 5
 MIN_LOOPS = 5
 """Different loops that a collection needs before anything can be called normal."""
-TRIMMED_SHARES = (0.1, 0.2)
-"""`scan` learns once from all loops, then again without the oddest tenth, then without the oddest fifth."""
 
 
 def fit(
@@ -128,9 +116,9 @@ def fit_embeddings(
     """Learn what is normal from embeddings; see `fit`."""
     groups = _groups(embedded, library, progress)
     features = features_of(embedded, detector, library=library, progress=progress)
-    lesson = _named_lesson(named, detector, library)
-    learner = _Learner(features, lesson, detector, seed, device, progress, N_FOLDS + 1)
-    crossed = cross_conformal(learner.score_fold, groups, n_folds=N_FOLDS, seed=seed)
+    lesson = named_lesson(named, detector, library)
+    learner = Learner(features, lesson, detector, seed, device, progress, N_FOLDS + 1)
+    crossed = learner.cross_fitted(groups)
     fitted = learner.fit(slice(None))
     return Model(
         encoder=embedded.encoder,
@@ -304,10 +292,10 @@ def scan_embeddings(
     runs = library if named is None else None
     remembered = recall_run(runs, key, groups)
     if remembered is None:
-        lesson = _named_lesson(named, detector, library)
+        lesson = named_lesson(named, detector, library)
         n_fits = N_FOLDS * (1 + len(TRIMMED_SHARES))
-        learner = _Learner(features, lesson, detector, seed, device, progress, n_fits)
-        crossed = _cross_fitted(learner, groups, seed)
+        learner = Learner(features, lesson, detector, seed, device, progress, n_fits)
+        crossed = learner.trimmed(groups)
         fit_notes = learner.notes(named)
         remember_run(runs, key, embedded, crossed, fit_notes, detector=detector, seed=seed)
     else:
@@ -346,94 +334,6 @@ def _verdicts(
     """Tell the loops to compare with: those that the last detectors of `scan` may learn from."""
     is_normal = ~is_odd & (scores <= np.quantile(scores, 1.0 - TRIMMED_SHARES[-1]))
     return Verdicts(scores, is_odd, is_normal, groups)
-
-
-def _cross_fitted(learner: _Learner, groups: npt.NDArray[np.int64], seed: int) -> CrossConformal:
-    """Score each loop by detectors that never saw it, the later ones without the oddest."""
-    crossed = cross_conformal(learner.score_fold, groups, n_folds=N_FOLDS, seed=seed)
-    for share in TRIMMED_SHARES:
-        learner.trusted = crossed.scores <= np.quantile(crossed.scores, 1.0 - share)
-        crossed = cross_conformal(learner.score_fold, groups, n_folds=N_FOLDS, seed=seed)
-    return crossed
-
-
-_Lesson = tuple[Float32Array, npt.NDArray[np.int64]]
-
-
-def _named_lesson(named: NamedLoops | None, detector: str, library: Library | None) -> _Lesson | None:
-    """Return what a detector sees of the named loops, and their labels."""
-    return None if named is None else (features_of(named.loops, detector, library=library), named.labels)
-
-
-class _Learner:
-    """Fit detectors on parts of a collection, count the fits, and keep what they warned of."""
-
-    def __init__(
-        self,
-        features: Float32Array,
-        named: _Lesson | None,
-        detector: str,
-        seed: int,
-        device: str,
-        progress: Progress,
-        n_fits: int,
-    ) -> None:
-        self._features = features
-        self._named = named
-        self._detector = detector
-        self._seed = seed
-        # Networks of this size train faster on the CPU unless a device is asked for.
-        self._device = "cpu" if device == "auto" else device
-        self._progress = progress
-        self._n_fits = n_fits
-        self._n_done = 0
-        self._warnings: list[str] = []
-        self.trusted = np.ones(len(features), dtype=np.bool_)
-        """Which loops may be learnt from; all may be scored."""
-        progress("learning", 0, n_fits)
-
-    def fit(self, rows: npt.NDArray[np.int64] | slice) -> Detector:
-        """Return a detector fitted on some rows."""
-        fitted = make_detector(
-            self._detector, random_state=self._seed, device=self._device, n_attributes=N_ATTRIBUTES
-        )
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            fitted.fit(*self._lesson(rows))
-        for warning in caught:
-            if issubclass(warning.category, NothingLearntWarning):
-                continue  # the scores stand; `loopsphere benchmark` shows researchers what training added
-            if issubclass(warning.category, PoorFitWarning):
-                self._warnings.append(str(warning.message))
-            else:
-                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-        self._n_done += 1
-        self._progress("learning", self._n_done, self._n_fits)
-        return fitted
-
-    def _lesson(
-        self, rows: npt.NDArray[np.int64] | slice
-    ) -> tuple[Float32Array, npt.NDArray[np.int64] | None]:
-        """Return the loops to learn from and, where some are named, all labels."""
-        loops = self._features[rows]
-        if self._named is None:
-            return loops, None
-        named, labels = self._named
-        unknown = np.zeros(len(loops), dtype=np.int64)
-        return np.vstack([loops, named]), np.concatenate([unknown, labels])
-
-    def score_fold(
-        self, train: npt.NDArray[np.int64], test: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.float64]:
-        """Return the anomaly scores of `test` by a detector that saw only `train`."""
-        return -self.fit(train[self.trusted[train]]).score_samples(self._features[test])
-
-    def notes(self, named: NamedLoops | None) -> tuple[str, ...]:
-        """Return what the reader must know of the fits, in a sentence each."""
-        notes = [] if named is None else [named.note]
-        if self._warnings:
-            notes.append(f"in {len(self._warnings)} of {self._n_done} fits, {self._warnings[0]}")
-        return tuple(notes)
 
 
 def check_arguments(detector: str, alpha: float) -> None:

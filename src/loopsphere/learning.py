@@ -1,0 +1,115 @@
+"""Fit detectors on parts of a collection, so that each loop is judged by one that never saw it."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from loopsphere.calibrate import CrossConformal, cross_conformal
+from loopsphere.detect import NothingLearntWarning, PoorFitWarning, make_detector
+from loopsphere.embedding import Progress
+from loopsphere.library.store import Library
+from loopsphere.measuring import N_ATTRIBUTES, features_of
+from loopsphere.naming import NamedLoops
+from loopsphere.types import Float32Array
+
+if TYPE_CHECKING:
+    from loopsphere.detect import Detector
+
+N_FOLDS = 5
+TRIMMED_SHARES = (0.1, 0.2)
+"""`scan` learns once from all loops, then again without the oddest tenth, then without the oddest fifth."""
+
+Lesson = tuple[Float32Array, npt.NDArray[np.int64]]
+"""Features of named loops, and their labels."""
+
+
+def named_lesson(named: NamedLoops | None, detector: str, library: Library | None) -> Lesson | None:
+    """Return what a detector sees of the named loops, and their labels."""
+    return None if named is None else (features_of(named.loops, detector, library=library), named.labels)
+
+
+class Learner:
+    """Fit detectors on parts of a collection, count the fits, and keep what they warned of."""
+
+    def __init__(
+        self,
+        features: Float32Array,
+        named: Lesson | None,
+        detector: str,
+        seed: int,
+        device: str,
+        progress: Progress,
+        n_fits: int,
+    ) -> None:
+        self._features = features
+        self._named = named
+        self._detector = detector
+        self._seed = seed
+        # Networks of this size train faster on the CPU unless a device is asked for.
+        self._device = "cpu" if device == "auto" else device
+        self._progress = progress
+        self._n_fits = n_fits
+        self._n_done = 0
+        self._warnings: list[str] = []
+        self.trusted = np.ones(len(features), dtype=np.bool_)
+        """Which loops may be learnt from; all may be scored."""
+        progress("learning", 0, n_fits)
+
+    def fit(self, rows: npt.NDArray[np.int64] | slice) -> Detector:
+        """Return a detector fitted on some rows."""
+        fitted = make_detector(
+            self._detector, random_state=self._seed, device=self._device, n_attributes=N_ATTRIBUTES
+        )
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            fitted.fit(*self._lesson(rows))
+        for warning in caught:
+            if issubclass(warning.category, NothingLearntWarning):
+                continue  # the scores stand; `loopsphere benchmark` shows researchers what training added
+            if issubclass(warning.category, PoorFitWarning):
+                self._warnings.append(str(warning.message))
+            else:
+                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        self._n_done += 1
+        self._progress("learning", self._n_done, self._n_fits)
+        return fitted
+
+    def _lesson(
+        self, rows: npt.NDArray[np.int64] | slice
+    ) -> tuple[Float32Array, npt.NDArray[np.int64] | None]:
+        """Return the loops to learn from and, where some are named, all labels."""
+        loops = self._features[rows]
+        if self._named is None:
+            return loops, None
+        named, labels = self._named
+        unknown = np.zeros(len(loops), dtype=np.int64)
+        return np.vstack([loops, named]), np.concatenate([unknown, labels])
+
+    def cross_fitted(self, groups: npt.NDArray[np.int64]) -> CrossConformal:
+        """Score each loop by a detector that saw neither it nor its duplicates."""
+        return cross_conformal(self.score_fold, groups, n_folds=N_FOLDS, seed=self._seed)
+
+    def trimmed(self, groups: npt.NDArray[np.int64]) -> CrossConformal:
+        """Do so again and again, the later times without the oddest among what is learnt from."""
+        crossed = self.cross_fitted(groups)
+        for share in TRIMMED_SHARES:
+            self.trusted = crossed.scores <= np.quantile(crossed.scores, 1.0 - share)
+            crossed = self.cross_fitted(groups)
+        return crossed
+
+    def score_fold(
+        self, train: npt.NDArray[np.int64], test: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float64]:
+        """Return the anomaly scores of `test` by a detector that saw only `train`."""
+        return -self.fit(train[self.trusted[train]]).score_samples(self._features[test])
+
+    def notes(self, named: NamedLoops | None) -> tuple[str, ...]:
+        """Return what the reader must know of the fits, in a sentence each."""
+        notes = [] if named is None else [named.note]
+        if self._warnings:
+            notes.append(f"in {len(self._warnings)} of {self._n_done} fits, {self._warnings[0]}")
+        return tuple(notes)
