@@ -16,7 +16,7 @@ from loopsphere.library.store import Library, now
 from loopsphere.model import library_versions
 from loopsphere.types import EmbedResult, Float32Array
 
-_CODE_OF_SCORES = ("detect", "calibrate.py", "measuring.py", "pipeline.py")
+_CODE_OF_SCORES = ("detect", "calibrate.py", "learning.py", "measuring.py", "pipeline.py")
 
 
 def run_key(
