@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -38,8 +39,29 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         # mkstemp keeps its files private; a result is as readable as any file the user makes.
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(target)
+    except OSError as error:
+        if error.filename is None:  # as of a full disk, which only the descriptor met
+            error.filename = os.fspath(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Refuse a file that could not be written, before the work and without a trace.
+
+    Raises
+    ------
+    OSError
+        What should be its folder, or is the nearest thing above, is no folder or cannot be written.
+    """
+    above = Path(path).absolute().parent
+    while not above.exists() and above != above.parent:
+        above = above.parent
+    if not above.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(above))
+    if not os.access(above, os.W_OK):
+        raise PermissionError(errno.EACCES, "cannot be written", os.fspath(above))
 
 
 def _umask() -> int:

@@ -82,3 +82,12 @@ def test_score_writes_a_playlist_and_copies(collection, tmp_path) -> None:
     n_odd = int(re.search(r"(\d+) of 12 loops are odd", result.stdout)[1])
     assert len(list((tmp_path / "odd").iterdir())) == n_odd > 0
     assert len((tmp_path / "odd.m3u8").read_text(encoding="utf-8").splitlines()) == 1 + 2 * n_odd
+
+
+def test_what_cannot_be_written_is_refused_before_the_work(collection, tmp_path) -> None:
+    (tmp_path / "taken").write_text("mine")
+    result = run("scan", collection, "--out", tmp_path / "taken")
+    assert result.exit_code == 1
+    assert result.stderr == f"loopsphere: {tmp_path / 'taken'}: Not a directory\n"
+    assert result.stdout == ""
+    assert (tmp_path / "taken").read_text() == "mine"

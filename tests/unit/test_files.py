@@ -1,11 +1,12 @@
 """A file is whole or it is not there."""
 
+import os
 import stat
 import sys
 
 import pytest
 
-from loopsphere.files import whole_file
+from loopsphere.files import check_writable, whole_file
 
 
 def test_writes_and_makes_the_folder(tmp_path):
@@ -33,3 +34,22 @@ def test_is_as_readable_as_the_user_makes_files(tmp_path):
         file.write(b"")
     (tmp_path / "b").write_bytes(b"")
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == stat.S_IMODE((tmp_path / "b").stat().st_mode)
+
+
+def test_an_error_names_the_file(tmp_path):
+    with pytest.raises(OSError, match="No space left") as caught, whole_file(tmp_path / "results.csv"):
+        raise OSError(28, "No space left on device")
+    assert caught.value.filename == str(tmp_path / "results.csv")
+
+
+def test_what_cannot_be_written_is_told_before(tmp_path, monkeypatch):
+    check_writable(tmp_path / "new" / "newer" / "results.csv")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "taken").write_bytes(b"")
+    with pytest.raises(NotADirectoryError) as caught:
+        check_writable(tmp_path / "taken" / "results.csv")
+    assert caught.value.filename == str(tmp_path / "taken")
+    # Root may write anywhere, so the answer of the system is given here.
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(PermissionError, match="cannot be written"):
+        check_writable(tmp_path / "new" / "results.csv")

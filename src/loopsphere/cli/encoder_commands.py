@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from loopsphere.cli import options
+from loopsphere.cli import options, ways_out
 from loopsphere.cli.console import (
     console,
     emit_json,
@@ -59,6 +59,7 @@ def embed(
         )
         return
     check_embeddings_path(output)
+    ways_out.check_places(files=(output, json))
     report = console(stderr=is_stdout(json))
     known = chosen_library(sources, library, none=no_library, report=report)
     with progress_bar() as progress:

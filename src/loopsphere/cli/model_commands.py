@@ -40,6 +40,7 @@ def fit(
     from loopsphere import pipeline
     from loopsphere.cli.tables import print_skipped
 
+    ways_out.check_places(files=(output, json))
     report = console(stderr=is_stdout(json))
     known = chosen_library(sources, library, none=no_library, report=report)
     with progress_bar() as progress:
@@ -121,6 +122,7 @@ def score(
         )
         return
 
+    ways_out.check_places(folders=(copy_to, link_to), files=(playlist, json))
     report = console(stderr=is_stdout(json))
     known = chosen_library(sources, library, none=no_library, report=report)
     with progress_bar() as progress:

@@ -64,6 +64,7 @@ def scan(
     from loopsphere.cli.tables import print_result
     from loopsphere.embedding import cached_encoder
 
+    ways_out.check_places(folders=(out, labels, copy_to, link_to), files=(playlist, json))
     terminal = console(stderr=is_stdout(json))
     known = chosen_library(sources, library, none=no_library, report=terminal, make=True)
     pipeline.check_arguments(detector, alpha)

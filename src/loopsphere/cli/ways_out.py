@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from loopsphere.cli.console import is_stdout
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,6 +28,24 @@ CopyTo = Annotated[
 LinkTo = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="Link the odd loops there; replaces nothing.")
 ]
+
+
+def check_places(*, folders: Iterable[Path | None] = (), files: Iterable[Path | None] = ()) -> None:
+    """Refuse what cannot be written before hours of work, not after.
+
+    Raises
+    ------
+    OSError
+        One of them cannot be written.
+    """
+    from loopsphere.files import check_writable
+
+    for folder in folders:
+        if folder is not None:
+            check_writable(folder / "results.csv")
+    for file in files:
+        if file is not None and not is_stdout(file):
+            check_writable(file)
 
 
 def odd_loops(result: ScoreResult) -> list[LoopScore]:
