@@ -28,7 +28,7 @@ from loopsphere.types import EmbedResult, Float32Array, SkippedFile
 
 if TYPE_CHECKING:
     from loopsphere.encoders import Encoder
-    from loopsphere.encoders.base import Views
+    from loopsphere.encoders.front_end import Views
 
 DEFAULT_ENCODER = "bundled"
 _GROUP_SIZE = 16

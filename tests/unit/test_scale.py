@@ -15,7 +15,8 @@ import loopsphere as ls
 from loopsphere.embedding import cached_encoder
 from loopsphere.errors import AudioError, LoopsphereError, ModelFileError
 from loopsphere.outputs import write_embeddings
-from loopsphere.scale import cached, jobs, score_cached
+from loopsphere.scale import cached, jobs
+from loopsphere.scale.cached import score_cached
 from loopsphere.scale.listing import Entry, list_entries
 from loopsphere.scale.ray_engine import ClusterEncoder
 from loopsphere.scale.results import Tally, table_of
@@ -23,7 +24,8 @@ from loopsphere.scale.shards import Shard, ShardFolder, cut
 from loopsphere.scale.storage import Folder, file_system, local_file
 from loopsphere.scale.work import Answer, Piece, Task
 
-TASK = Task("bundled", "cpu", "float32")
+ENCODER = cached_encoder("bundled", "cpu", "float32")
+TASK = Task("bundled", "cpu", "float32", ENCODER.front_end)
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ class HereEngine:
 
 
 def run(folder: Path, engine: HereEngine, output: Path, shard_size: int = 4, hash_: str = "h"):
-    encoder = ClusterEncoder("bundled", hash_, "float32", cached_encoder("bundled", "cpu").embedding_dim)
+    encoder = ClusterEncoder("bundled", hash_, "float32", ENCODER.embedding_dim, ENCODER.front_end)
     shards = ShardFolder(str(output), {"encoder_hash": hash_})
     return jobs._run(engine, list_entries([folder]), shards, TASK, encoder, shard_size, lambda *_: None)
 
@@ -214,7 +216,8 @@ def model(collection: Path):
 
 
 def test_pieces_are_scored_as_score_does(loops, model):
-    task = Task("bundled", "cpu", model.encoder_hash.partition("-")[2] or "float32", model, 0.1)
+    precision = model.encoder_hash.partition("-")[2] or "float32"
+    task = Task("bundled", "cpu", precision, ENCODER.front_end, model, 0.1)
     piece = Piece(0, 0, tuple(list_entries([loops])))
     table = table_of([task.embed(task.read(piece))], embedding_dim=1, alpha=0.1)
     by_path = {row["path"]: row for row in table.to_pylist()}

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import loopsphere as ls
-from loopsphere.scale import embed_to_shards, jobs, score_to_shards
+from loopsphere.scale import jobs
+from loopsphere.scale.jobs import embed_to_shards, score_to_shards
 from loopsphere.scale.listing import list_entries
 from loopsphere.scale.ray_engine import connected
 from loopsphere.scale.shards import ShardFolder
@@ -115,7 +116,7 @@ def test_a_file_that_kills_its_worker_costs_only_itself(cluster, many, tmp_path)
     deadly = sorted(path for path in pack.rglob("*.wav"))[17]
     with connected(None) as engine:
         known = engine.describe("bundled", "cpu", "auto")
-        task = _DeadlyTask("bundled", "cpu", known.precision, deadly=deadly.name)
+        task = _DeadlyTask("bundled", "cpu", known.precision, known.front_end, deadly=deadly.name)
         folder = ShardFolder(str(tmp_path / "out"), {})
         jobs._run(engine, list_entries([pack]), folder, task, known, 20, lambda *_: None)
     table = rows(tmp_path / "out")

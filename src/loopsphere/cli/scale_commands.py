@@ -15,7 +15,7 @@ from loopsphere.errors import UnknownNameError
 from loopsphere.types import ScoreResult
 
 if TYPE_CHECKING:
-    from loopsphere.scale import ScaleResult
+    from loopsphere.scale.results import ScaleResult
 
 
 def embed_on_ray(
@@ -30,7 +30,7 @@ def embed_on_ray(
     strict: bool,
 ) -> None:
     """Embed on a cluster, into a folder of shards."""
-    from loopsphere.scale import embed_to_shards
+    from loopsphere.scale.jobs import embed_to_shards
 
     with progress_bar() as progress:
         result = embed_to_shards(
@@ -61,7 +61,8 @@ def score_far(
     strict: bool,
 ) -> None:
     """Score on a cluster, into a folder of shards; or embeddings that are there, into one file."""
-    from loopsphere.scale import score_cached, score_to_shards
+    from loopsphere.scale.cached import score_cached
+    from loopsphere.scale.jobs import score_to_shards
 
     if output is None:
         raise UnknownNameError(

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from loopsphere.encoders.front_end import FrontEnd, Views, even_windows
 from loopsphere.encoders.joining import JOINT_DIM, join
 from loopsphere.errors import FeatureError
 from loopsphere.features.config import MelConfig
-from loopsphere.features.fusion import fuse_mel
-from loopsphere.features.listening import musicnn_windows
 from loopsphere.features.mel import band_edges_hz, log_mel
 from loopsphere.types import Float32Array, TokenGrid
 
@@ -51,22 +50,6 @@ class Tagger(Protocol):
 
     def __call__(self, windows: Float32Array) -> tuple[Float32Array, Float32Array]:
         """Return features and tags of one batch, (n_windows, 200) and (n_windows, 50)."""
-
-
-class Views(NamedTuple):
-    """What the networks see of one clip.
-
-    Attributes
-    ----------
-    spectra : float32 ndarray of shape (n_views, n_frames, n_mels)
-        Log-mel in dB, for HTS-AT. One view of a clip within the window. Of a longer one: with fusion four,
-        whole clip, front, middle and back; without, `ceil(n_total_frames / n_frames)` windows.
-    windows : float32 ndarray of shape (n_windows, 187, 96) or None
-        For musicnn, where the encoder has one.
-    """
-
-    spectra: Float32Array
-    windows: Float32Array | None = None
 
 
 @dataclass(frozen=True)
@@ -122,6 +105,11 @@ class Encoder:
         """What its network computes in: 'float32' or 'bfloat16'."""
         return self.runtime.precision
 
+    @property
+    def front_end(self) -> FrontEnd:
+        """What is before the networks; other processes can have it without them."""
+        return FrontEnd(self.mel, fusion=self.config.fusion, listens=self.tagger is not None)
+
     def views(self, waveform: Float32Array) -> Views:
         """Return what the networks see of one clip.
 
@@ -135,12 +123,7 @@ class Encoder:
         FeatureError
             `waveform` is not 1-D, is empty or is not finite.
         """
-        mel = log_mel(waveform, self.mel)
-        if self.config.fusion:
-            spectra = fuse_mel(mel, n_frames=self.mel.n_frames)
-        else:
-            spectra = _windows(mel, self.mel.n_frames)[0]
-        return Views(spectra, None if self.tagger is None else musicnn_windows(waveform))
+        return self.front_end.views(waveform)
 
     def token_grids(
         self, waveform: Float32Array, stages: Sequence[int] = TOKEN_STAGES
@@ -169,7 +152,7 @@ class Encoder:
             `waveform` is not 1-D, is empty or is not finite.
         """
         mel = log_mel(waveform, self.mel)
-        windows, starts = _windows(mel, self.mel.n_frames)
+        windows, starts = even_windows(mel, self.mel.n_frames)
         batches = [
             self.runtime.tokens(windows[start : start + BATCH_SIZE], stages)
             for start in range(0, len(windows), BATCH_SIZE)
@@ -307,13 +290,6 @@ class Encoder:
 def _mean_by_clip(rows: Float32Array, sizes: Sequence[int]) -> Float32Array:
     """Average the rows of each clip; `sizes` are how many each has."""
     return np.stack([part.mean(axis=0) for part in np.split(rows, np.cumsum(sizes)[:-1])])
-
-
-def _windows(mel: Float32Array, n_frames: int) -> tuple[Float32Array, npt.NDArray[np.int64]]:
-    """Cut a log-mel into as few evenly spaced windows as cover it; return them and their first frames."""
-    n_windows = -(-len(mel) // n_frames)
-    starts = np.linspace(0, len(mel) - n_frames, n_windows).round().astype(np.int64)
-    return np.stack([mel[start : start + n_frames] for start in starts]), starts
 
 
 def _pieces(windows: Float32Array, n_frames: int, n_mels: int) -> Float32Array:

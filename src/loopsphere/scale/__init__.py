@@ -1,7 +1,5 @@
-"""Work past one machine and past one memory: listings, shards, streams of embeddings, and Ray."""
+"""Work past one machine and past one memory: listings, shards, Ray, and streams of embeddings.
 
-from loopsphere.scale.cached import score_cached
-from loopsphere.scale.jobs import embed_to_shards, score_to_shards
-from loopsphere.scale.results import ScaleResult
-
-__all__ = ["ScaleResult", "embed_to_shards", "score_cached", "score_to_shards"]
+`jobs` has `embed_to_shards` and `score_to_shards`, `cached` has `score_cached`. Nothing is imported here: the
+workers that read files need neither scikit-learn nor torch.
+"""

@@ -81,7 +81,7 @@ def embed_to_shards(
         device = engine.device(device)
         known = engine.describe(encoder, device, precision)
         folder = ShardFolder(os.fspath(output), _maker(known))
-        task = Task(encoder, device, known.precision)
+        task = Task(encoder, device, known.precision, known.front_end)
         return _run(engine, entries, folder, task, known, shard_size, progress)
 
 
@@ -123,7 +123,7 @@ def score_to_shards(
         folder = ShardFolder(
             os.fspath(output), {**_maker(known), "model": _digest(learnt), "alpha": f"{rate:g}"}
         )
-        task = Task(name, device, known.precision, learnt, rate)
+        task = Task(name, device, known.precision, known.front_end, learnt, rate)
         return _run(engine, entries, folder, task, known, shard_size, progress)
 
 

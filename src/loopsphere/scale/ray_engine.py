@@ -17,6 +17,7 @@ from loopsphere.scale.work import Answer, Piece, ReadPiece, Task
 
 if TYPE_CHECKING:
     from loopsphere.encoders import Encoder
+    from loopsphere.encoders.front_end import FrontEnd
 
 _NETWORK_CPUS, _READER_CPUS = 0.9, 0.1
 """Of the core that a reader and a network share: two networks never crowd the readers out of it."""
@@ -32,6 +33,7 @@ class ClusterEncoder:
     hash: str
     precision: str
     embedding_dim: int
+    front_end: FrontEnd
 
 
 @contextmanager
@@ -162,7 +164,7 @@ def _describe(encoder: str, device: str, precision: str) -> ClusterEncoder:
     from loopsphere.embedding import cached_encoder
 
     loaded: Encoder = cached_encoder(encoder, device, precision)
-    return ClusterEncoder(loaded.name, loaded.hash, loaded.precision, loaded.embedding_dim)
+    return ClusterEncoder(loaded.name, loaded.hash, loaded.precision, loaded.embedding_dim, loaded.front_end)
 
 
 def _read(batch: dict[str, Any], shared: Any) -> dict[str, Any]:

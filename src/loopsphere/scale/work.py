@@ -15,7 +15,7 @@ from loopsphere.scale.listing import Entry
 from loopsphere.scale.storage import local_file
 
 if TYPE_CHECKING:
-    from loopsphere.encoders import Encoder
+    from loopsphere.encoders.front_end import FrontEnd
     from loopsphere.model import Model
 
 
@@ -88,6 +88,8 @@ class Task:
         As for `loopsphere.embed`.
     precision : {'float32', 'bfloat16'}
         Never 'auto', which may differ from one worker to the next.
+    front_end : FrontEnd
+        Of the encoder: those who read need no more of it.
     model : Model or None
         Scores by this instead of embeddings.
     alpha : float
@@ -97,14 +99,13 @@ class Task:
     encoder: str
     device: str
     precision: str
+    front_end: FrontEnd
     model: Model | None = None
     alpha: float = 0.05
 
     def read(self, piece: Piece) -> ReadPiece:
         """Decode the loops of a piece and make them views; what cannot be used gets its reason."""
-        # The front end alone is needed here; it runs on the CPU whatever the network runs on.
-        encoder = cached_encoder(self.encoder, "cpu", self.precision)
-        return ReadPiece(piece, tuple(_read(entry, encoder) for entry in piece.entries))
+        return ReadPiece(piece, tuple(_read(entry, self.front_end) for entry in piece.entries))
 
     def embed(self, read: ReadPiece) -> Answer:
         """Embed the loops that were read, and score them if there is a model."""
@@ -120,13 +121,13 @@ class Task:
         return Answer(read.piece, reads, rows, scores=judged.anomaly_scores, p_values=judged.p_values)
 
 
-def _read(entry: Entry, encoder: Encoder) -> Read:
+def _read(entry: Entry, front_end: FrontEnd) -> Read:
     if entry.reason is not None:
         return Read(entry.reason)
     try:
         with local_file(entry.path) as path:
-            clip = load_clip(path, encoder.mel.sample_rate)
-        return Read(None, clip.duration_s, clip.audio_hash, encoder.views(clip.waveform))
+            clip = load_clip(path, front_end.mel.sample_rate)
+        return Read(None, clip.duration_s, clip.audio_hash, front_end.views(clip.waveform))
     except (AudioError, FeatureError) as error:
         return Read(str(error))
     except Exception as error:  # one file of millions that trips a decoder must not end the run

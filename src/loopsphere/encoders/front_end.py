@@ -1,0 +1,76 @@
+"""From a waveform to what the networks see of it; needs no network, and no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from loopsphere.features.config import MelConfig
+from loopsphere.features.fusion import fuse_mel
+from loopsphere.features.listening import musicnn_windows
+from loopsphere.features.mel import log_mel
+from loopsphere.types import Float32Array
+
+
+class Views(NamedTuple):
+    """What the networks see of one clip.
+
+    Attributes
+    ----------
+    spectra : float32 ndarray of shape (n_views, n_frames, n_mels)
+        Log-mel in dB, for HTS-AT. One view of a clip within the window. Of a longer one: with fusion four,
+        whole clip, front, middle and back; without, `ceil(n_total_frames / n_frames)` windows.
+    windows : float32 ndarray of shape (n_windows, 187, 96) or None
+        For musicnn, where the encoder has one.
+    """
+
+    spectra: Float32Array
+    windows: Float32Array | None = None
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """The part of an encoder that is before its networks.
+
+    Attributes
+    ----------
+    mel : MelConfig
+    fusion : bool
+        Whether a clip longer than the window has four views, for feature fusion, or windows that stand alone.
+    listens : bool
+        Whether musicnn listens beside HTS-AT.
+    """
+
+    mel: MelConfig
+    fusion: bool
+    listens: bool
+
+    def views(self, waveform: Float32Array) -> Views:
+        """Return what the networks see of one clip.
+
+        Parameters
+        ----------
+        waveform : float32 ndarray of shape (n_samples,)
+            Mono, at `mel.sample_rate`.
+
+        Raises
+        ------
+        FeatureError
+            `waveform` is not 1-D, is empty or is not finite.
+        """
+        mel = log_mel(waveform, self.mel)
+        if self.fusion:
+            spectra = fuse_mel(mel, n_frames=self.mel.n_frames)
+        else:
+            spectra = even_windows(mel, self.mel.n_frames)[0]
+        return Views(spectra, musicnn_windows(waveform) if self.listens else None)
+
+
+def even_windows(mel: Float32Array, n_frames: int) -> tuple[Float32Array, npt.NDArray[np.int64]]:
+    """Cut a log-mel into as few evenly spaced windows as cover it; return them and their first frames."""
+    n_windows = -(-len(mel) // n_frames)
+    starts = np.linspace(0, len(mel) - n_frames, n_windows).round().astype(np.int64)
+    return np.stack([mel[start : start + n_frames] for start in starts]), starts
