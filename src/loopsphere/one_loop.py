@@ -6,6 +6,8 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from loopsphere.audio import load_recording
 from loopsphere.detect import SCAN_DETECTOR
 from loopsphere.embedding import DEFAULT_ENCODER, Progress, embed, silent
@@ -15,7 +17,7 @@ from loopsphere.explain.reasons import N_REASONS
 from loopsphere.explaining import attributes_of
 from loopsphere.library.store import Library
 from loopsphere.pipeline import DEFAULT_ALPHA, scan_embeddings, score
-from loopsphere.types import Explanation, LoopExplanation, LoopScore, ScoreResult
+from loopsphere.types import EmbedResult, Explanation, LoopExplanation, LoopScore, ScoreResult
 
 
 def explain_loop(
@@ -44,8 +46,10 @@ def explain_loop(
         Not used with a model.
     alpha : float or None
         None is the model's own, or 5 %.
-    seed, device, library, progress
+    seed, device, progress
         As for `scan`.
+    library : Library or None
+        Of the folder; a loop from elsewhere is not added to it.
 
     Returns
     -------
@@ -61,9 +65,11 @@ def explain_loop(
     if Path(against).is_file():
         return _against_model(loop, against, encoder, alpha, device, library, progress)
     audio_hash = _audio_hash(loop)
-    embedded = embed(
-        [against, loop], encoder=encoder or DEFAULT_ENCODER, device=device, library=library, progress=progress
-    )
+    chosen = encoder or DEFAULT_ENCODER
+    embedded = embed(against, encoder=chosen, device=device, library=library, progress=progress)
+    if audio_hash not in embedded.audio_hashes:
+        # Beside the library, which is the folder's: a loop that was asked about once does not belong in it.
+        embedded = _joined(embedded, embed(loop, encoder=chosen, device=device))
     path = embedded.paths[embedded.audio_hashes.index(audio_hash)]
     result = scan_embeddings(
         embedded,
@@ -77,6 +83,20 @@ def explain_loop(
     )
     (judged,) = (loop for loop in result.loops if loop.path == path)
     return _answer(result, judged, result.explanations[0])
+
+
+def _joined(first: EmbedResult, second: EmbedResult) -> EmbedResult:
+    """Return the loops of two results of one encoder as one."""
+    prints = (first.fingerprints, second.fingerprints)
+    return replace(
+        first,
+        paths=first.paths + second.paths,
+        durations_s=np.concatenate([first.durations_s, second.durations_s]),
+        audio_hashes=first.audio_hashes + second.audio_hashes,
+        embedding=np.vstack([first.embedding, second.embedding]),
+        fingerprints=None if prints[0] is None or prints[1] is None else np.vstack([prints[0], prints[1]]),
+        skipped=first.skipped + second.skipped,
+    )
 
 
 def _audio_hash(loop: str | os.PathLike[str]) -> str:

@@ -13,6 +13,8 @@ import soundfile as sf
 from typer.testing import CliRunner
 
 from loopsphere.cli.commands import app
+from loopsphere.embedding import embed
+from loopsphere.library import open_library
 
 DETECTOR = ("--detector", "pca")  # fast
 
@@ -44,6 +46,22 @@ def test_explain_tells_everything_in_words_and_as_json(drums, tmp_path):
     assert record["explanation"]["reasons"][0]["attribute"] == "clipped_share"
     assert len(record["explanation"]["neighbours"]) == 5
     assert record["normal"]["usual"]["tempo_bpm"][0] > 60
+
+
+def test_explain_recalls_the_folder_and_adds_nothing_to_it(drums, collection):
+    library = open_library(drums / ".loopsphere")
+    embed(drums, library=library)
+    known = library.files()
+    stranger = sorted((collection / "guitar").rglob("*.wav"))[0]
+    found = run("explain", stranger, drums, *DETECTOR, "--json", "-")
+    assert found.exit_code == 0, found.output
+    record = json.loads(found.stdout)
+    assert record["score"]["path"] == str(stranger)
+    assert all(Path(near["path"]).is_relative_to(drums) for near in record["explanation"]["neighbours"])
+    assert open_library(library.location).files() == known
+    without = run("explain", stranger, drums, *DETECTOR, "--json", "-", "--no-library")
+    assert json.loads(without.stdout) == record
+    shutil.rmtree(drums / ".loopsphere")
 
 
 def test_explain_against_a_model_names_faults_and_says_what_it_cannot(drums, tmp_path):

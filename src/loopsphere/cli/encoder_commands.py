@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -59,7 +60,7 @@ def embed(
         )
         return
     check_embeddings_path(output)
-    ways_out.check_places(files=(output, json))
+    ways_out.check_places(files=(Path(output), json))
     report = console(stderr=is_stdout(json))
     known = chosen_library(sources, library, none=no_library, report=report)
     with progress_bar() as progress:

@@ -8,6 +8,7 @@ import typer
 
 from loopsphere.cli import options
 from loopsphere.cli.console import console, emit_json, is_stdout, progress_bar, reports_errors
+from loopsphere.cli.libraries import chosen_library
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,6 +31,8 @@ def explain(
     ] = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
+    library: options.Library = None,
+    no_library: options.NoLibrary = False,
     json: options.Json = None,
 ) -> None:
     """Tell all of one loop: how odd, why, like what, what is usual."""
@@ -37,6 +40,8 @@ def explain(
 
     from loopsphere.one_loop import explain_loop
 
+    report = console(stderr=is_stdout(json))
+    known = chosen_library([against], library, none=no_library, report=report)
     with progress_bar() as progress:
         found = explain_loop(
             loop,
@@ -46,9 +51,9 @@ def explain(
             alpha=alpha,
             seed=seed,
             device=device,
+            library=known,
             progress=progress,
         )
-    report = console(stderr=is_stdout(json))
     for line in story(found):
         report.print(Text(line))
     report.print(attributes_table(found))

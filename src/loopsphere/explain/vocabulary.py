@@ -77,7 +77,7 @@ class AttributeSpec:
             return f"{value / _KILO:.1f}"
         if self.unit == "%":
             value *= 100
-        return f"{value:.{self.digits}f}"
+        return f"{value:z.{self.digits}f}"  # z: nothing is a minus zero
 
 
 def _style(
