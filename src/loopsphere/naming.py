@@ -71,6 +71,7 @@ def embed_named(
     *,
     encoder: str = DEFAULT_ENCODER,
     device: str = "auto",
+    precision: str = "auto",
     library: Library | None = None,
     progress: Progress = silent,
     stdin: TextIO | None = None,
@@ -79,7 +80,7 @@ def embed_named(
 
     Parameters
     ----------
-    sources, encoder, device, library, progress, stdin
+    sources, encoder, device, precision, library, progress, stdin
         As for `loopsphere.embed`.
     odd, normal : sequence of paths
         Files, of the collection or from elsewhere. Copies of them, with the very same audio, are named too.
@@ -102,6 +103,7 @@ def embed_named(
         [*as_list(sources), *odd, *normal],
         encoder=encoder,
         device=device,
+        precision=precision,
         library=library,
         progress=progress,
         stdin=stdin,

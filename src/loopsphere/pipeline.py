@@ -41,6 +41,7 @@ def fit(
     alpha: float = DEFAULT_ALPHA,
     seed: int = 0,
     device: str = "auto",
+    precision: str = "auto",
     library: Library | None = None,
     progress: Progress = silent,
     stdin: TextIO | None = None,
@@ -52,7 +53,7 @@ def fit(
 
     Parameters
     ----------
-    sources, encoder, device, library, progress, stdin
+    sources, encoder, device, precision, library, progress, stdin
         As for `embed`.
     odd, normal : sequence of paths
         Files, of the collection or from elsewhere, that are known to be odd or normal: they are learnt from
@@ -86,6 +87,7 @@ def fit(
         normal,
         encoder=encoder,
         device=device,
+        precision=precision,
         library=library,
         progress=progress,
         stdin=stdin,
@@ -214,6 +216,7 @@ def scan(
     seed: int = 0,
     explain: bool = True,
     device: str = "auto",
+    precision: str = "auto",
     library: Library | None = None,
     progress: Progress = silent,
     stdin: TextIO | None = None,
@@ -226,7 +229,7 @@ def scan(
 
     Parameters
     ----------
-    sources, odd, normal, encoder, alpha, seed, device, library, progress, stdin
+    sources, odd, normal, encoder, alpha, seed, device, precision, library, progress, stdin
         As for `fit`. A library also keeps the scores, and gives them back where nothing has changed.
     detector : str, default='deep-svdd+attributes'
         As for `fit`; the default also judges what is measured of each loop.
@@ -251,6 +254,7 @@ def scan(
         normal,
         encoder=encoder,
         device=device,
+        precision=precision,
         library=library,
         progress=progress,
         stdin=stdin,

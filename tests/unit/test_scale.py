@@ -280,3 +280,14 @@ def test_the_oddest_are_kept_in_order():
     assert [loop.anomaly_score for loop in result.oddest] == list(range(99, -1, -1))
     assert result.n_odd == 10
     assert all(loop.is_odd == (loop.p_value <= 0.1) for loop in result.oddest)
+
+
+def test_models_that_judge_attributes_get_them(loops, collection):
+    model = ls.fit(collection, detector="mahalanobis+attributes", alpha=0.1)
+    precision = model.encoder_hash.partition("-")[2] or "float32"
+    task = Task("bundled", "cpu", precision, ENCODER.front_end, model, 0.1)
+    piece = Piece(0, 0, tuple(list_entries([loops])))
+    table = table_of([task.embed(task.read(piece))], embedding_dim=1, alpha=0.1)
+    by_path = {row["path"]: row["anomaly_score"] for row in table.to_pylist()}
+    for loop in ls.score(model, loops).loops:
+        assert by_path[loop.path] == pytest.approx(loop.anomaly_score, rel=1e-2)

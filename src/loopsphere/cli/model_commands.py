@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,6 +31,7 @@ def fit(
     alpha: options.Alpha = options.ALPHA,
     seed: options.Seed = 0,
     device: options.Device = "auto",
+    precision: options.Precision = "auto",
     library: options.Library = None,
     no_library: options.NoLibrary = False,
     json: options.Json = None,
@@ -53,6 +54,7 @@ def fit(
             alpha=alpha,
             seed=seed,
             device=device,
+            precision=precision,
             library=known,
             progress=progress,
         )
@@ -145,13 +147,21 @@ def score(
 
 @reports_errors
 def info(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="What `loopsphere fit` wrote.")],
+    model: Annotated[
+        Path | None,
+        typer.Argument(metavar="[MODEL]", help="What `loopsphere fit` wrote; without, this machine."),
+    ] = None,
     json: options.Json = None,
 ) -> None:
-    """Say what a model file holds."""
-    from loopsphere.model import load_model
+    """Say what a model file holds, or what this machine runs on."""
+    if model is None:
+        from loopsphere.encoders.torch_runtime import runtime_summary
 
-    summary = load_model(model).summary()
+        summary: dict[str, Any] = runtime_summary()
+    else:
+        from loopsphere.model import load_model
+
+        summary = load_model(model).summary()
     report = console(stderr=is_stdout(json))
     for name, value in summary.items():
         shown = (

@@ -53,6 +53,7 @@ def scan(
         bool, typer.Option("--explain/--no-explain", help="Say why a loop is odd; without, it is faster.")
     ] = True,
     device: options.Device = "auto",
+    precision: options.Precision = "auto",
     top: options.Top = 20,
     library: options.Library = None,
     no_library: options.NoLibrary = False,
@@ -77,6 +78,7 @@ def scan(
             normal or (),
             encoder=encoder,
             device=device,
+            precision=precision,
             library=known,
             progress=progress,
         )
@@ -99,7 +101,7 @@ def scan(
         written += _write_answers(
             result,
             embedded,
-            cached_encoder(encoder, device),
+            cached_encoder(encoder, device, precision),
             out=out,
             page=report,
             labels=labels,

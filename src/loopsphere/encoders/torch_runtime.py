@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,8 +45,7 @@ class TorchRuntime:
         if precision not in PRECISIONS:
             raise UnknownNameError(f"unknown precision {precision!r}; choose {', '.join(PRECISIONS)}")
         self.device = _pick(device)
-        fastest = "bfloat16" if _computes_in_bfloat16(self.device) else "float32"
-        self.precision = fastest if precision == "auto" else precision
+        self.precision = _fastest(self.device) if precision == "auto" else precision
         with torch.device("meta"):  # no time and memory for weights that are replaced at once
             network = HTSAT(checkpoint.config)
         network.load_state_dict(dict(checkpoint.state), strict=True, assign=True)
@@ -125,11 +125,37 @@ class TorchTagger:
             return features.cpu().numpy(), tags.cpu().numpy()
 
 
+def runtime_summary(device: str = "auto") -> dict[str, Any]:
+    """Return what networks run on here, and in what, ready for JSON.
+
+    Parameters
+    ----------
+    device : str
+        As for `TorchRuntime`.
+
+    Raises
+    ------
+    LoopsphereError
+        `device` is unknown or not available here.
+    """
+    picked = _pick(device)
+    return {
+        "runtime": f"torch {torch.__version__}",
+        "device": str(picked),
+        "precision": _fastest(picked),
+        "threads": torch.get_num_threads(),
+    }
+
+
 @contextmanager
 def _exact() -> Iterator[None]:
     # TensorFloat-32, cuDNN's default for convolutions, would cost three digits.
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         yield
+
+
+def _fastest(device: torch.device) -> str:
+    return "bfloat16" if _computes_in_bfloat16(device) else "float32"
 
 
 def _computes_in_bfloat16(device: torch.device) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import fft, signal
+from scipy import fft
 
 from loopsphere.types import Float32Array
 
@@ -37,7 +37,8 @@ def power_frames(waveform: Float32Array, n_fft: int, hop_length: int, *, wrap: b
         if len(waveform) < n_fft:
             padded = np.concatenate([waveform, np.zeros(n_fft - len(waveform), np.float32)])
         starts = np.arange(0, len(padded) - n_fft + 1, hop_length)
-    window = signal.get_window("hann", n_fft).astype(np.float32)
+    # scipy.signal has it too, and takes a third of a second to import.
+    window = (0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
     window *= np.float32(1.0 / window.sum())
     views = np.lib.stride_tricks.sliding_window_view(padded, n_fft)
     power = np.empty((len(starts), n_fft // 2 + 1), np.float32)

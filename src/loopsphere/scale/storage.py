@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters at least: `C:` is a drive
+_FORBIDDEN = re.compile(r'[<>:"|?*\\\x00-\x1f]')  # in names on Windows
 _MAX_FILE_BYTES = 2 << 30
 """Ten minutes of eight channels at 96 kHz in 32 bits are 1.8 GB."""
 _COPY_BYTES = 1 << 20
@@ -112,7 +113,8 @@ def local_file(path: str) -> Iterator[str]:
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="loopsphere-") as folder:
-        copy = Path(folder) / "loop"
+        # Its name is kept: tempo and key may stand in it.
+        copy = Path(folder) / _FORBIDDEN.sub("_", PurePosixPath(path).name)
         try:
             system, inside = file_system(path)
             with system.open_input_stream(inside) as source, copy.open("wb") as target:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from loopsphere.audio import load_clip
+from loopsphere.detect.registry import detector_spec
 from loopsphere.embedding import cached_encoder
 from loopsphere.errors import AudioError, FeatureError
+from loopsphere.explaining import attributes_of
+from loopsphere.measuring import attribute_columns
 from loopsphere.scale.listing import Entry
 from loopsphere.scale.storage import local_file
 
 if TYPE_CHECKING:
-    from loopsphere.encoders.front_end import FrontEnd
+    from loopsphere.encoders.front_end import FrontEnd, Views
     from loopsphere.model import Model
 
 
@@ -43,8 +47,9 @@ class Read:
     reason: str | None = None
     duration_s: float | None = None
     audio_hash: str | None = None
-    views: Any = None
-    """As `Encoder.views` gives them."""
+    views: Views | None = None
+    attributes: Mapping[str, float | str | None] | None = None
+    """What was measured of it, where the model judges that too."""
 
 
 @dataclass(frozen=True)
@@ -105,29 +110,34 @@ class Task:
 
     def read(self, piece: Piece) -> ReadPiece:
         """Decode the loops of a piece and make them views; what cannot be used gets its reason."""
-        return ReadPiece(piece, tuple(_read(entry, self.front_end) for entry in piece.entries))
+        measures = self.model is not None and detector_spec(self.model.detector_name).uses_attributes
+        return ReadPiece(piece, tuple(_read(entry, self.front_end, measures) for entry in piece.entries))
 
     def embed(self, read: ReadPiece) -> Answer:
         """Embed the loops that were read, and score them if there is a model."""
         encoder = cached_encoder(self.encoder, self.device, self.precision)
         rows = np.array([row for row, loop in enumerate(read.reads) if loop.reason is None], dtype=np.int64)
-        embedding = encoder.embed_views([read.reads[row].views for row in rows])
+        usable = [read.reads[row] for row in rows]
+        embedding = encoder.embed_views([loop.views for loop in usable if loop.views is not None])
         reads = tuple(Read(loop.reason, loop.duration_s, loop.audio_hash) for loop in read.reads)
         if self.model is None:
             return Answer(read.piece, reads, rows, embedding=embedding)
         if not len(rows):
             return Answer(read.piece, reads, rows, scores=np.empty(0), p_values=np.empty(0))
+        if detector_spec(self.model.detector_name).uses_attributes:
+            embedding = np.hstack([embedding, attribute_columns([loop.attributes for loop in usable])])
         judged = self.model.judge(embedding, self.alpha)
         return Answer(read.piece, reads, rows, scores=judged.anomaly_scores, p_values=judged.p_values)
 
 
-def _read(entry: Entry, front_end: FrontEnd) -> Read:
+def _read(entry: Entry, front_end: FrontEnd, measures: bool) -> Read:
     if entry.reason is not None:
         return Read(entry.reason)
     try:
         with local_file(entry.path) as path:
             clip = load_clip(path, front_end.mel.sample_rate)
-        return Read(None, clip.duration_s, clip.audio_hash, front_end.views(clip.waveform))
+            attributes = attributes_of([path], [clip.audio_hash])[0] if measures else None
+        return Read(None, clip.duration_s, clip.audio_hash, front_end.views(clip.waveform), attributes)
     except (AudioError, FeatureError) as error:
         return Read(str(error))
     except Exception as error:  # one file of millions that trips a decoder must not end the run
