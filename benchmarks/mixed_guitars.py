@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from loopsphere.detect import DEFAULT_DETECTOR
+from loopsphere.detect import SCAN_DETECTOR
 from loopsphere.embedding import embed
 from loopsphere.pipeline import scan_embeddings
 from loopsphere.types import EmbedResult
@@ -51,7 +51,7 @@ def main() -> None:
         np.concatenate([guitars, rng.choice(drums, 5, replace=False), rng.choice(others, 5, replace=False)])
         for _ in range(N_DRAWS)
     ]
-    for detector in sys.argv[1:] or [DEFAULT_DETECTOR]:
+    for detector in sys.argv[1:] or [SCAN_DETECTOR]:
         aurocs = []
         for rows in draws:
             loops = scan_embeddings(subset(embedded, rows), detector=detector).loops
