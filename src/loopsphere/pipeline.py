@@ -290,12 +290,12 @@ def scan_embeddings(
     attributes, files are read again.
     """
     groups = _groups(embedded, library, progress)
-    features = features_of(embedded, detector, library=library, progress=progress)
-    key = run_key(features, groups, detector, seed, device)
+    key = run_key(embedded, groups, detector, seed, device)
     # A run's key does not tell which loops were named.
     runs = library if named is None else None
     remembered = recall_run(runs, key, groups)
     if remembered is None:
+        features = features_of(embedded, detector, library=library, progress=progress)
         lesson = named_lesson(named, detector, library)
         n_fits = N_FOLDS * (1 + len(TRIMMED_SHARES))
         learner = Learner(features, lesson, detector, seed, device, progress, n_fits)

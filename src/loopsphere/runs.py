@@ -11,30 +11,46 @@ import numpy as np
 import numpy.typing as npt
 
 from loopsphere.calibrate import CrossConformal
+from loopsphere.detect.registry import detector_spec
 from loopsphere.library.records import RunRecord
 from loopsphere.library.store import Library, now
 from loopsphere.model import library_versions
-from loopsphere.types import EmbedResult, Float32Array
+from loopsphere.types import EmbedResult
 
-_CODE_OF_SCORES = ("detect", "calibrate.py", "learning.py", "measuring.py", "pipeline.py")
+_CODE_OF_SCORES = ("detect", "calibrate.py", "learning.py", "measuring.py", "pipeline.py", "explain")
 
 
 def run_key(
-    features: Float32Array, groups: npt.NDArray[np.int64], detector: str, seed: int, device: str
+    embedded: EmbedResult, groups: npt.NDArray[np.int64], detector: str, seed: int, device: str
 ) -> str:
     """Return a digest of all that decides the scores of a scan: data, settings, libraries, code."""
+    # Tempo and key are taken from names and tags, which are not worth opening every file for.
+    is_file_state_used = detector_spec(detector).uses_attributes
     settings = {
         "detector": detector,
         "seed": seed,
         "device": device,
         "versions": library_versions(),
         "code": _code_digest(),
-        "shape": features.shape,
+        "shape": embedded.embedding.shape,
+        "audio": embedded.audio_hashes,
+        # Tempo and key are taken from names and tags, which are not worth opening every file for.
+        "files": [_file_state(path) for path in embedded.paths]
+        if detector_spec(detector).uses_attributes
+        else [],
     }
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    digest.update(np.ascontiguousarray(features).data)
+    digest.update(np.ascontiguousarray(embedded.embedding).data)
     digest.update(np.ascontiguousarray(groups).data)
     return digest.hexdigest()
+
+
+def _file_state(path: str) -> tuple[str, int, int]:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return Path(path).name, 0, 0
+    return Path(path).name, status.st_size, status.st_mtime_ns
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,64 @@
+"""A scan that was made before: its scores come back without learning, and only where nothing has changed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from loopsphere import explaining, pipeline
+from loopsphere.embedding import embed
+from loopsphere.library import Library, open_library
+from loopsphere.runs import run_key
+from loopsphere.types import EmbedResult, ScoreResult
+
+DETECTOR = "pca+attributes"
+
+
+@pytest.fixture(scope="module")
+def folder(collection: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "drums"
+    shutil.copytree(collection / "drums", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def library(folder: Path) -> Library:
+    return open_library(folder / ".loopsphere")
+
+
+@pytest.fixture(scope="module")
+def embedded(folder: Path, library: Library) -> EmbedResult:
+    return embed(folder, library=library)
+
+
+@pytest.fixture(scope="module")
+def first(embedded: EmbedResult, library: Library) -> ScoreResult:
+    return pipeline.scan_embeddings(embedded, detector=DETECTOR, library=library)
+
+
+def test_the_second_scan_learns_and_opens_nothing(embedded, library, first, monkeypatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("not needed")
+
+    for name in ("load_recording", "read_music_tags"):
+        monkeypatch.setattr(explaining, name, refuse)
+    monkeypatch.setattr(pipeline, "Learner", refuse)
+    assert pipeline.scan_embeddings(embedded, detector=DETECTOR, library=library) == first
+
+
+def test_a_run_is_known_by_all_that_decides_it(embedded, first) -> None:
+    groups = pipeline.duplicate_groups(embedded)
+
+    def key(detector: str = DETECTOR, seed: int = 0) -> str:
+        return run_key(embedded, groups, detector, seed, "auto")
+
+    assert key() == key()
+    assert len({key(), key(seed=1), key("pca"), run_key(embedded, groups[::-1], DETECTOR, 0, "auto")}) == 4
+    # A tag may have changed in a file that is younger; without attributes it would not matter.
+    before = key(), key("pca")
+    os.utime(embedded.paths[0], (1, 1))
+    after = key(), key("pca")
+    assert (before[0] == after[0], before[1] == after[1]) == (False, True)
