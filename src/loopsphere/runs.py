@@ -34,10 +34,7 @@ def run_key(
         "code": _code_digest(),
         "shape": embedded.embedding.shape,
         "audio": embedded.audio_hashes,
-        # Tempo and key are taken from names and tags, which are not worth opening every file for.
-        "files": [_file_state(path) for path in embedded.paths]
-        if detector_spec(detector).uses_attributes
-        else [],
+        "files": [_file_state(path) for path in embedded.paths] if is_file_state_used else [],
     }
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     digest.update(np.ascontiguousarray(embedded.embedding).data)
