@@ -112,7 +112,8 @@ def small(tab: Any, folder: Path) -> Any:
 
 
 def odd_count(tab: Any) -> int:
-    return int(tab.inner_text("#n-odd").replace(",", ""))
+    shown = tab.inner_text("#n-odd")
+    return 0 if shown == "None" else int(shown.replace(",", ""))
 
 
 def is_playing(tab: Any) -> bool:
@@ -176,15 +177,18 @@ def test_the_threshold_moves_by_keys_one_loop_at_a_time(small: Any) -> None:
     assert odd_count(small) == N_CARDS - 2
     small.keyboard.press("End")
     assert odd_count(small) == 0
-    assert small.inner_text("#list-count") == "Nothing is odd at this threshold."
+    assert small.inner_text("#empty-text").startswith("Nothing is odd at this threshold.")
+    assert small.inner_text("#headline") == "None of 20 loops is odd"
 
 
 def test_the_list_is_filtered(small: Any) -> None:
     small.keyboard.press("/")
     small.keyboard.type("00001")
-    assert small.inner_text("#list-count") == "1 loop, the oddest first"
+    assert small.inner_text("#list-count") == "1 loop"
     small.fill("#filter", "no such loop")
-    assert small.inner_text("#list-count") == "No loop fits."
+    assert small.inner_text("#empty-text") == "No odd loop is called that or lies there."
+    small.click("#empty-clear")
+    assert not small.is_visible("#empty")
     small.fill("#filter", "")
     small.select_option("#folder", "drums")
     small.check("#show-all")

@@ -48,7 +48,7 @@ function drawHistogram(canvas, counts, low, high, threshold, ink) {
 
 function drawMap(canvas, points, isOdd, shown, selected, playing, ink) {
   const { context, width } = fitted(canvas);
-  const radius = points.count > 4000 ? 0.6 : points.count > 800 ? 1.1 : 1.6;
+  const radius = points.count > 4000 ? 0.6 : points.count > 800 ? 1.1 : points.count > 80 ? 1.6 : 2.6;
   const at = (i) => [(points.x[i] + 1) / 2 * width, (1 - points.y[i]) / 2 * width];
   context.fillStyle = ink.soft;
   context.globalAlpha = points.count > 4000 ? 0.35 : 0.6;

@@ -218,9 +218,17 @@ function refreshList() {
   chunks.slice(0, 2).forEach(fill);
   chunks.forEach((chunk) => watcher.observe(chunk));
   $("legend").hidden = !state.visible.some((i) => data.details[i]?.curve);
-  $("list-count").textContent = state.visible.length
-    ? plural(state.visible.length, "loop") + ", the oddest first"
-    : state.query || state.folder ? "No loop fits." : "Nothing is odd at this threshold.";
+  $("list-count").textContent = plural(state.visible.length, "loop") + (state.visible.length > 1 ? ", the oddest first" : "");
+  showEmpty(Boolean(query || state.folder));
+}
+
+function showEmpty(isSearched) {
+  $("empty").hidden = state.visible.length > 0;
+  $("empty-all").hidden = state.all;
+  $("empty-clear").hidden = !isSearched;
+  $("empty-text").textContent = isSearched
+    ? "No " + (state.all ? "" : "odd ") + "loop is called that or lies there."
+    : "Nothing is odd at this threshold. Drag the line to the left to look further.";
 }
 
 function reveal(i) {
@@ -277,8 +285,8 @@ function paintHistogram() {
 
 function showThreshold() {
   const n = countOdd(), handle = $("threshold"), p = n ? loops.p[n - 1] : null;
-  $("n-odd").textContent = n.toLocaleString("en");
-  $("of-all").textContent = "of " + plural(N, "loop") + (n === 1 ? " is odd" : " are odd");
+  $("n-odd").textContent = n ? n.toLocaleString("en") : "None";
+  $("of-all").textContent = "of " + plural(N, "loop") + (n < 2 ? " is odd" : " are odd");
   const promise = state.threshold === own && data.threshold !== null
     ? "At this threshold, " + +(100 * data.alpha).toPrecision(3) + " % of normal loops would be called odd by mistake."
     : p === null ? "" : "Up to " + (100 * p).toPrecision(2) + " % of normal loops look at least this odd.";
@@ -289,6 +297,7 @@ function showThreshold() {
   handle.setAttribute("aria-valuenow", state.threshold.toFixed(3));
   handle.setAttribute("aria-valuetext", state.threshold.toPrecision(3) + ", " + plural(n, "loop") + " odd");
   $("threshold-value").textContent = plural(n, "loop") + " from " + state.threshold.toPrecision(3);
+  $("threshold-value").style.transform = "translateX(-" + handle.style.left + ")";  // within the strip, at either end
   $("threshold-reset").hidden = state.threshold === own;
   paintHistogram();
 }
@@ -459,6 +468,12 @@ $("dock-play").addEventListener("click", () => toggle(state.playing));
 $("looping").addEventListener("change", () => { audio.loop = $("looping").checked; });
 $("filter").addEventListener("input", () => { state.query = $("filter").value; refreshList(); paintMap(); });
 $("folder").addEventListener("change", () => { state.folder = $("folder").value; refreshList(); paintMap(); });
+$("empty-all").addEventListener("click", () => $("show-all").click());
+$("empty-clear").addEventListener("click", () => {
+  state.query = state.folder = $("filter").value = $("folder").value = "";
+  refreshList();
+  paintMap();
+});
 $("show-all").addEventListener("change", () => { state.all = $("show-all").checked; refreshList(); });
 for (const event of ["play", "pause", "ended", "emptied"]) audio.addEventListener(event, showPlaying);
 let resizing = 0;
