@@ -79,9 +79,8 @@ def _sounds_of(
 ) -> list[Attributes | None]:
     known: dict[str, Attributes | None] = {}
     if library is not None:
-        wanted = set(audio_hashes)
-        remembered = library.attributes(ATTRIBUTES_VERSION)
-        known = {key: Attributes.from_dict(of) for key, of in remembered.items() if key in wanted}
+        remembered = library.attributes(ATTRIBUTES_VERSION, set(audio_hashes))
+        known = {key: Attributes.from_dict(of) for key, of in remembered.items()}
     missing = {key: path for path, key in zip(paths, audio_hashes, strict=True) if key not in known}
     unsaved: dict[str, Record] = {}
     with ThreadPoolExecutor(_n_workers()) as pool:

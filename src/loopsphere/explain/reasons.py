@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ N_REASONS = 3
 FEWEST_LOOPS = 5
 """Fewer normal loops tell nothing of what is usual; faults are still named."""
 _FEWEST_FOR_PER_CENT = 20
-_USUAL = (0.05, 0.95)
+_USUAL = (0.05, 0.5, 0.95)
 _USUAL_Z = 1.645
 _LEAST_STRENGTH = 1.65
 _FULL_STRENGTH_UP_TO = 4.0
@@ -76,11 +77,23 @@ class Reference:
 
     def usual(self, name: str) -> tuple[float, float] | None:
         """Return between which values nine tenths of the normal loops lie; None where too few have one."""
-        values = self.values[name]
-        if len(values) < FEWEST_LOOPS:
-            return None
-        low, high = np.quantile(values, _USUAL)
-        return float(low), float(high)
+        quantiles = self._quantiles[name]
+        return None if quantiles is None else (quantiles[0], quantiles[2])
+
+    def median(self, name: str) -> float | None:
+        """Return the median of the normal loops; None where `usual` is."""
+        quantiles = self._quantiles[name]
+        return None if quantiles is None else quantiles[1]
+
+    @cached_property
+    def _quantiles(self) -> dict[str, tuple[float, float, float] | None]:
+        """Low, middle and high by attribute; once for all the loops that are compared."""
+        found: dict[str, tuple[float, float, float] | None] = dict.fromkeys(self.values)
+        for name, values in self.values.items():
+            if len(values) >= FEWEST_LOOPS:
+                low, median, high = np.quantile(values, _USUAL)
+                found[name] = float(low), float(median), float(high)
+        return found
 
 
 def top_reasons(
@@ -154,9 +167,10 @@ def _z(spec: AttributeSpec, value: float, reference: Reference) -> float | None:
         if usual is None:
             # With too few loops to compare with, what can be heard is a fault all the same.
             return math.copysign(_LEAST_STRENGTH + abs(beyond) / spec.noticeable, 1 if spec.more else -1)
-    if usual is None:
+    median = reference.median(spec.name)
+    if usual is None or median is None:
         return None
-    middle = spec.scaled(float(np.median(reference.values[spec.name])))
+    middle = spec.scaled(median)
     side = spec.scaled(usual[1]) - middle if spec.scaled(value) > middle else middle - spec.scaled(usual[0])
     deviation = max(side / _USUAL_Z, spec.noticeable / 2)
     n_values = len(reference.values[spec.name])

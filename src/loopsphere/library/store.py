@@ -155,13 +155,15 @@ class Library:
 
     # --- attributes and verdicts ---------------------------------------------------------------------
 
-    def attributes(self, version: str) -> dict[str, dict[str, Any]]:
-        """Return named values by audio hash, of those computed by one version of the code."""
+    def attributes(self, version: str, wanted: set[str]) -> dict[str, dict[str, Any]]:
+        """Return named values of the audio that is asked for, as computed by one version of the code."""
         found: dict[str, dict[str, Any]] = {}
         where = f"version = {_quoted(version)}"
         for batch in self._tables.read(_ATTRIBUTES, columns=["audio_hash", "content"], where=where):
-            texts = batch.column("content").to_pylist()
-            found.update(zip(batch.column("audio_hash").to_pylist(), map(json.loads, texts), strict=True))
+            texts = batch.column("content")
+            for row, audio_hash in enumerate(batch.column("audio_hash").to_pylist()):
+                if audio_hash in wanted:
+                    found[audio_hash] = json.loads(texts[row].as_py())
         return found
 
     def put_attributes(self, version: str, attributes: Mapping[str, Mapping[str, Any]]) -> None:
