@@ -1,7 +1,7 @@
 """What more loops cost: memory of `embed`, seconds of fit, scan and score, and a million cached embeddings.
 
-Each figure comes from a process of its own. The loops are drawn and short, no two alike; the embeddings of the
-detectors' part are drawn too.
+Each figure comes from a process of its own. The loops are drawn and short, no two alike; the embeddings of
+the detectors' part are drawn too.
 
     python benchmarks/growth.py > benchmarks/growth.md
 """

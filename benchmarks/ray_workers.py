@@ -87,7 +87,8 @@ def main() -> None:
     print("# One and two workers of one core on Ray\n")
     print(f"`python {' '.join(sys.argv)}` on {os.cpu_count()} cores; {versions}.\n")
     print(
-        f"{arguments.loops} loops of 2 to 6 s, {arguments.rounds} rounds, medians. Bar: {BAR_RATIO:g} times.\n"
+        f"{arguments.loops} loops of 2 to 6 s, {arguments.rounds} rounds, medians. "
+        f"Bar: {BAR_RATIO:g} times.\n"
     )
     rows = [
         [str(n_nodes), f"{median(of):.1f}", f"{median(wholes[n_nodes]):.0f}"] for n_nodes, of in rates.items()
