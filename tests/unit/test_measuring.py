@@ -12,7 +12,7 @@ from loopsphere.pipeline import fit_embeddings, scan_embeddings
 from loopsphere.types import EmbedResult
 
 RATE = 22_050
-N_LOOPS = 24
+N_LOOPS = 120
 DETECTOR = "knn+attributes"
 
 
@@ -21,7 +21,7 @@ def embedded(tmp_path_factory):
     """Loops of one and the same kind, the last with drop-outs; their embeddings tell nothing of it."""
     folder = tmp_path_factory.mktemp("measured")
     rng = np.random.default_rng(0)
-    time_s = np.arange(2 * RATE) / RATE
+    time_s = np.arange(RATE) / RATE
     paths = []
     for number in range(N_LOOPS):
         pitch_hz = 110 * 2 ** (rng.integers(12) / 12)
@@ -30,10 +30,14 @@ def embedded(tmp_path_factory):
         if number == N_LOOPS - 1:
             for start in range(2000, len(loop), 9000):
                 loop[start : start + 700] = 0.0
-        paths.append(str(folder / f"{number:02d}.wav"))
+        paths.append(str(folder / f"{number:03d}.wav"))
         sf.write(paths[-1], loop, RATE)
-    embedding = rng.normal(size=(N_LOOPS, 16)).astype(np.float32)
-    return EmbedResult("none", "", tuple(paths), np.full(N_LOOPS, 2.0), tuple(paths), embedding)
+    return result_of(paths, rng.normal(size=(N_LOOPS, 16)))
+
+
+def result_of(paths, embedding):
+    n_loops, names = len(paths), tuple(paths)
+    return EmbedResult("none", "", names, np.ones(n_loops), names, embedding.astype(np.float32))
 
 
 def test_columns_are_values_in_noticeable_units_and_what_is_known():
@@ -56,12 +60,13 @@ def test_scan_finds_what_only_measuring_tells(embedded):
 
 
 def test_a_model_that_judges_attributes_is_saved_whole_and_refuses_embeddings_alone(embedded, tmp_path):
-    model = fit_embeddings(embedded, detector=DETECTOR)
+    some = result_of(embedded.paths[:20], embedded.embedding[:20])
+    model = fit_embeddings(some, detector=DETECTOR)
     assert model.embedding_dim == 16
     model.save(tmp_path / "a.loopsphere")
     loaded = load_model(tmp_path / "a.loopsphere")
-    features = features_of(embedded, DETECTOR)
-    assert features.shape == (N_LOOPS, 16 + 2 * N_ATTRIBUTES)
+    features = features_of(some, DETECTOR)
+    assert features.shape == (20, 16 + 2 * N_ATTRIBUTES)
     judged = loaded.judge(features, 0.05)
     assert np.array_equal(judged.anomaly_scores, model.judge(features, 0.05).anomaly_scores)
     with pytest.raises(ModelFileError, match=f"judges {16 + 2 * N_ATTRIBUTES} numbers a loop, and here 16"):
@@ -69,7 +74,7 @@ def test_a_model_that_judges_attributes_is_saved_whole_and_refuses_embeddings_al
 
 
 def test_a_file_that_has_gone_is_judged_by_its_embedding(embedded):
-    gone = EmbedResult("none", "", ("gone.wav",), np.ones(1), ("gone",), embedded.embedding[:1])
+    gone = result_of(["gone.wav"], embedded.embedding[:1])
     features = features_of(gone, DETECTOR)
     assert np.array_equal(features[:, :16], embedded.embedding[:1])
     assert not features[:, 16:].any()

@@ -26,6 +26,7 @@ FEWEST_KNOWN = 5
 _USUAL = (0.05, 0.5, 0.95)
 _USUAL_Z = 1.645
 _NARROWEST = 0.5
+_FEW_LOOPS = 50  # with so many, attributes count a quarter
 _FULL_UP_TO = 3.0
 _LEFT_OUT = 1e12
 _HELD_OUT_PARTS = 3
@@ -39,7 +40,9 @@ class WithAttributes(Composite):
     that side; what is far out counts by its logarithm, so that no single value drowns the others. The oddness
     of the attributes is the mean distance from the three nearest fitted loops, because a collection holds
     several kinds of loops. Both oddnesses become normal quantiles by their ranks among loops that were not
-    learnt from, and the score is their soft maximum, log(exp(a) + exp(b)): to be odd in one way is enough.
+    learnt from, and the score is their soft maximum, log(exp(a) + exp(w b)): to be odd in one way is enough.
+    The weight w = (n / (n + 50))^2 of the attributes grows with the fitted loops, because few do not tell
+    which of so many attributes are usually alike.
 
     Parameters
     ----------
@@ -166,7 +169,8 @@ class WithAttributes(Composite):
             distances = mean_nearest_distances(
                 self._places(attributes), self.places_.astype(np.float64), N_NEIGHBORS
             )
-            quantiles = np.logaddexp(quantiles, normal_quantiles(distances, self.reference_[1]))
+            weight = (len(self.places_) / (len(self.places_) + _FEW_LOOPS)) ** 2
+            quantiles = np.logaddexp(quantiles, weight * normal_quantiles(distances, self.reference_[1]))
         scores: Float64Array = -quantiles
         return scores
 
