@@ -167,11 +167,11 @@ def test_ctrl_c_leaves_no_half_written_file(collection, tmp_path):
     out = tmp_path / "out"
     command = [sys.executable, "-m", "loopsphere", "demo", "--out", str(out), "--n-loops", "300"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not list(out.rglob("*.wav")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "interrupted" in errors
     assert "Traceback" not in errors
