@@ -15,7 +15,7 @@ from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "demo" / "results" / "report" / "index.html"
-SIZE = {"width": 1200, "height": 1190}
+SIZE = {"width": 1200, "height": 1240}
 
 
 def main() -> None:
