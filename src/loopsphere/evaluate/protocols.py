@@ -291,14 +291,13 @@ def _run_detector(
         detector.fit(embedding[task.train])
     fit = Fit(perf_counter() - started, tuple(str(warning.message) for warning in caught))
 
-    def anomaly_scores(rows: IntArray) -> FloatArray:
-        return -np.asarray(detector.score_samples(embedding[rows]), dtype=np.float64)
-
-    train_scores, normal_scores = anomaly_scores(task.train), anomaly_scores(task.normal)
+    # All at once: some detectors take longer to begin than to score.
+    parts = [task.train, task.normal, *task.odd.values()]
+    scored = -np.asarray(detector.score_samples(embedding[np.concatenate(parts)]), dtype=np.float64)
+    train_scores, normal_scores, *all_odd_scores = np.split(scored, np.cumsum([len(p) for p in parts])[:-1])
     threshold = float(np.quantile(train_scores, TRAIN_QUANTILE))
     trials = []
-    for odd_name, rows in task.odd.items():
-        odd_scores = anomaly_scores(rows)
+    for odd_name, odd_scores in zip(task.odd, all_odd_scores, strict=True):
         is_odd = np.r_[np.zeros(normal_scores.size, bool), np.ones(odd_scores.size, bool)]
         scores = np.r_[normal_scores, odd_scores]
         ranking = ranking_metrics(is_odd, scores)
