@@ -74,9 +74,8 @@ def peak_mib() -> float:
 def measure_embed(folder: str, n_loops: str) -> dict[str, float]:
     """Embed the first loops of a folder."""
     paths = sorted(Path(folder).iterdir())[: int(n_loops)]
-    started = time.perf_counter()
     embed(paths, device="cpu")
-    return {"seconds": time.perf_counter() - started, "peak_mib": peak_mib()}
+    return {"peak_mib": peak_mib()}
 
 
 def measure_detector(detector: str, n_loops: str) -> dict[str, float]:
@@ -167,13 +166,10 @@ def main() -> None:
                 (n_loops, in_its_own_process("embed", folder / "loops", n_loops))
                 for n_loops in arguments.embed
             ]
-            cells = [
-                [f"{n_loops:,}", f"{found['seconds']:.0f}", f"{found['peak_mib']:.0f}"]
-                for n_loops, found in rows
-            ]
+            cells = [[f"{n_loops:,}", f"{found['peak_mib']:.0f}"] for n_loops, found in rows]
             print(f"\n## Memory of `embed`, loops of {LOOP_S:g} s\n")
             print(f"Bar: from the last but one to the last row, at most {100 * BAR_GROWTH:g} % more.\n")
-            print(markdown_table(["loops", "seconds", "peak MiB"], cells))
+            print(markdown_table(["loops", "peak MiB"], cells))
         if arguments.detect:
             cells = []
             for detector in DETECTORS:
