@@ -20,7 +20,7 @@ import soxr
 from loopsphere.audio import find_loops, load_clip
 from loopsphere.audio.tags import container_tags
 from loopsphere.errors import AudioError, FeatureError, NothingUsableError
-from loopsphere.library.fingerprint import FINGERPRINT_KIND, FINGERPRINT_RATE_HZ, fingerprint
+from loopsphere.library.fingerprint import FINGERPRINT_DIM, FINGERPRINT_KIND, FINGERPRINT_RATE_HZ, fingerprint
 from loopsphere.library.memory import Memory
 from loopsphere.library.records import FileRecord
 from loopsphere.library.store import Library, now
@@ -119,13 +119,18 @@ def embed(
     kind = embedding_kind(loaded.hash)
     memory = Memory(library, (kind, FINGERPRINT_KIND))
     loops: list[FileRecord] = []
+    # What is new is kept once: `memory` holds the rows of these.
+    embedding = np.empty((len(paths), loaded.embedding_dim), dtype=np.float32)
+    prints = np.empty((len(paths), FINGERPRINT_DIM), dtype=np.float32)
     n_done = 0
     progress("reading loops", 0, len(paths))
     try:
         with closing(_work_through(paths, loaded, memory)) as groups:
             for group in groups:
                 skipped += group.skipped
-                loops += _remember(group, memory, kind)
+                for read in group.reads:
+                    _remember(read, group, memory, {kind: embedding, FINGERPRINT_KIND: prints}, len(loops))
+                    loops.append(read.file)
                 n_done += len(group.reads) + len(group.skipped)
                 progress("reading loops", n_done, len(paths))
     finally:
@@ -140,8 +145,8 @@ def embed(
         paths=tuple(file.path for file in loops),
         durations_s=np.array([file.duration_s for file in loops]),
         audio_hashes=tuple(file.audio_hash for file in loops),
-        embedding=np.stack([memory.vector(kind, file.audio_hash) for file in loops]),
-        fingerprints=np.stack([memory.vector(FINGERPRINT_KIND, file.audio_hash) for file in loops]),
+        embedding=embedding[: len(loops)],
+        fingerprints=prints[: len(loops)],
         skipped=tuple(skipped),
     )
 
@@ -152,18 +157,24 @@ def embedding_kind(encoder_hash: str) -> str:
     return "-".join(filter(None, ("embedding", digest[:16], precision)))
 
 
-def _remember(group: _Group, memory: Memory, kind: str) -> list[FileRecord]:
-    """Keep what is new of a group, each audio once however many files hold it, and remember the files."""
-    for read in group.reads:
-        audio_hash = read.file.audio_hash
-        is_new = not memory.knows(audio_hash)
-        if is_new and read.fingerprint is not None:
-            memory.add(audio_hash, {kind: group.embedding[audio_hash], FINGERPRINT_KIND: read.fingerprint})
-        if read.is_unchanged:
-            memory.keep_unchanged(read.file)
-        else:
-            memory.keep(read.file, is_new=is_new)
-    return [read.file for read in group.reads]
+def _remember(
+    read: _Read, group: _Group, memory: Memory, matrices: dict[str, Float32Array], row: int
+) -> None:
+    """Fill a row of each kind of vector, and remember the file; audio that several files hold is new once."""
+    audio_hash = read.file.audio_hash
+    is_new = not memory.knows(audio_hash)
+    if is_new and read.fingerprint is not None:
+        new = (group.embedding[audio_hash], read.fingerprint)
+        for matrix, vector in zip(matrices.values(), new, strict=True):
+            matrix[row] = vector
+        memory.add(audio_hash, {kind: matrix[row] for kind, matrix in matrices.items()})
+    else:
+        for kind, matrix in matrices.items():
+            matrix[row] = memory.vector(kind, audio_hash)
+    if read.is_unchanged:
+        memory.keep_unchanged(read.file)
+    else:
+        memory.keep(read.file, is_new=is_new)
 
 
 def cached_encoder(name: str, device: str, precision: str = "auto") -> Encoder:
