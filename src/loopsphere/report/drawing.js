@@ -34,14 +34,14 @@ function bytes(text) {
   return array;
 }
 
-// Bars of a histogram; heights go by the square root, so that one loop among thousands still shows.
-function drawHistogram(canvas, counts, low, high, threshold, ink) {
+// Bars of a histogram, those beyond the threshold (a share of the width) in the other ink; heights go by the square root, so that one loop among thousands still shows.
+function drawHistogram(canvas, counts, threshold, ink) {
   const { context, width, height } = fitted(canvas);
   const tallest = Math.sqrt(Math.max(...counts)), step = width / counts.length;
   counts.forEach((count, i) => {
     if (!count) return;
     const tall = Math.max(3, Math.sqrt(count) / tallest * (height - 24));
-    context.fillStyle = low + (i + 0.5) / counts.length * (high - low) >= threshold ? ink.odd : ink.bar;
+    context.fillStyle = (i + 0.5) / counts.length >= threshold ? ink.odd : ink.bar;
     context.fillRect(i * step + 0.5, height - tall, Math.max(1, step - 1.5), tall);
   });
 }

@@ -10,6 +10,7 @@ const CHUNK = 40, BINS = 90;
 const base = (path) => path.slice(path.lastIndexOf("/") + 1);
 const folderOf = (path) => path.slice(0, Math.max(0, path.lastIndexOf("/")));
 const plural = (n, one) => n.toLocaleString("en") + " " + one + (n === 1 ? "" : "s");
+const shownScore = (score) => (Math.abs(score) < 1000 ? score.toPrecision(3) : score.toLocaleString("en", { maximumSignificantDigits: 3 }));
 const seconds = (s) => (s < 60 ? s.toFixed(1) + " s" : Math.floor(s / 60) + ":" + String(Math.floor(s % 60)).padStart(2, "0"));
 const hertz = (hz) => (hz < 1000 ? Math.round(hz / 10) * 10 + " Hz" : (hz / 1000).toFixed(hz < 9950 ? 1 : 0) + " kHz");
 const text = (value) => document.createTextNode(value);
@@ -30,8 +31,14 @@ function make(tag, attributes, ...children) {
 }
 
 const scores = loops.score, highest = N ? scores[0] : 1, lowest = N ? scores[N - 1] : 0;
-const margin = (highest - lowest) * 0.02 || 1;
-const axis = { low: lowest - margin, high: highest + margin };
+// Along the axis, the nine typical tenths are about even and what lies beyond is drawn in, as by a logarithm.
+const spread = (N ? scores[Math.floor(N / 10)] - lowest : 0) || highest - lowest || 1;
+const along = (score) => Math.asinh((score - lowest) / spread);
+const margin = 0.02 * along(highest) || 1;
+const low = -margin, high = along(highest) + margin;
+const share = (score) => (along(score) - low) / (high - low);
+const scoreAt = (part) => lowest + spread * Math.sinh(low + part * (high - low));
+const axis = { low: scoreAt(0), high: scoreAt(1) };
 const own = data.threshold === null ? axis.high : data.threshold;
 const state = { threshold: own, query: "", folder: "", all: false, selected: null, playing: null, visible: [] };
 const isOdd = (i) => scores[i] >= state.threshold;
@@ -137,7 +144,7 @@ function whyOf(detail) {
 
 function measure(i) {
   return make("p", { class: "measure", title: "Score, and the share of normal loops that look at least as odd" },
-    make("strong", {}, make("small", {}, text("score ")), text(scores[i].toPrecision(3))), text("p " + loops.p[i].toFixed(3) + " · " + seconds(loops.duration_s[i])));
+    make("strong", {}, make("small", {}, text("score ")), text(shownScore(scores[i]))), text("p " + loops.p[i].toFixed(3) + " · " + seconds(loops.duration_s[i])));
 }
 
 function figure(i, detail) {
@@ -161,7 +168,7 @@ function item(i) {
     return make("div", { class: "row" + odd + chosen, role: "listitem", "data-loop": i },
       make("span", { class: "rank" }, text(i + 1)), playButton(i),
       make("span", { class: "name", title: loops.path[i] }, text(base(loops.path[i])), folder),
-      make("span", { class: "measure" }, text(scores[i].toPrecision(3) + " · p " + loops.p[i].toFixed(3))));
+      make("span", { class: "measure" }, text(shownScore(scores[i]) + " · p " + loops.p[i].toFixed(3))));
   }
   const where = whereText(detail, loops.duration_s[i]);
   const near = detail.neighbours.length
@@ -267,7 +274,7 @@ function step(by) {
 // ---- the threshold -----------------------------------------------------------------------------------------
 
 const counts = new Array(BINS).fill(0);
-for (const score of scores) counts[Math.min(BINS - 1, Math.floor((score - axis.low) / (axis.high - axis.low) * BINS))]++;
+for (const score of scores) counts[Math.min(BINS - 1, Math.floor(share(score) * BINS))]++;
 
 function countOdd() {
   let low = 0, high = N;
@@ -280,7 +287,7 @@ function countOdd() {
 }
 
 function paintHistogram() {
-  drawHistogram($("histogram"), counts, axis.low, axis.high, state.threshold, ink);
+  drawHistogram($("histogram"), counts, share(state.threshold), ink);
 }
 
 function showThreshold() {
@@ -291,12 +298,12 @@ function showThreshold() {
     ? "At this threshold, " + +(100 * data.alpha).toPrecision(3) + " % of normal loops would be called odd by mistake."
     : p === null ? "" : "Up to " + (100 * p).toPrecision(2) + " % of normal loops look at least this odd.";
   $("sub").textContent = (N ? promise + " " : "") + (data.threshold === null ? "There are too few loops to promise " + 100 * data.alpha + " %; drag the line to look further. " : "") + "Nothing was moved or changed.";
-  handle.style.left = (state.threshold - axis.low) / (axis.high - axis.low) * 100 + "%";
+  handle.style.left = share(state.threshold) * 100 + "%";
   handle.setAttribute("aria-valuemin", axis.low.toFixed(3));
   handle.setAttribute("aria-valuemax", axis.high.toFixed(3));
   handle.setAttribute("aria-valuenow", state.threshold.toFixed(3));
-  handle.setAttribute("aria-valuetext", state.threshold.toPrecision(3) + ", " + plural(n, "loop") + " odd");
-  $("threshold-value").textContent = plural(n, "loop") + " from " + state.threshold.toPrecision(3);
+  handle.setAttribute("aria-valuetext", shownScore(state.threshold) + ", " + plural(n, "loop") + " odd");
+  $("threshold-value").textContent = plural(n, "loop") + " from " + shownScore(state.threshold);
   $("threshold-value").style.transform = "translateX(-" + handle.style.left + ")";  // within the strip, at either end
   $("threshold-reset").hidden = state.threshold === own;
   paintHistogram();
@@ -318,7 +325,7 @@ function moveThreshold(by) {
 
 function dragTo(event) {
   const frame = $("strip").getBoundingClientRect();
-  setThreshold(axis.low + (event.clientX - frame.left) / frame.width * (axis.high - axis.low));
+  setThreshold(scoreAt((event.clientX - frame.left) / frame.width));
 }
 
 $("threshold").addEventListener("pointerdown", (event) => {
