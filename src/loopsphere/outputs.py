@@ -121,4 +121,5 @@ def write_embeddings(path: str | os.PathLike[str], result: EmbedResult) -> None:
         }
         made_by = {"encoder": result.encoder, "encoder_hash": result.encoder_hash}
         table = pa.table(columns).replace_schema_metadata(made_by)
-        pq.write_table(table, file)
+        # A dictionary of numbers that hardly repeat would make the file half as large again.
+        pq.write_table(table, file, use_dictionary=False)
