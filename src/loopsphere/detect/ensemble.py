@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from loopsphere.detect.base import ArrayField, Detector, Field, Float64Array
 from loopsphere.detect.baselines import KNearest, Mahalanobis, PCAReconstruction
 from loopsphere.detect.composite import Composite, check_references
 from loopsphere.detect.deep_svdd import DeepSVDD
-from loopsphere.detect.hypersphere import PoorFitWarning
+from loopsphere.detect.held_out import out_of_fold_oddness, reference_splits
 from loopsphere.detect.ranks import MAX_QUANTILES, normal_quantiles, rank_reference
 
 _MEMBER_CLASSES: tuple[type[Detector], ...] = (DeepSVDD, PCAReconstruction, KNearest, Mahalanobis)
-_SMALLEST_SPLIT = 12
-_ONE_SPLIT_FROM = 1000
 
 
 class Ensemble(Composite):
@@ -73,10 +69,10 @@ class Ensemble(Composite):
         ]
         for member in self.members_:
             member.fit(X)
-        splits = _reference_splits(len(X), rng)
+        splits = reference_splits(np.arange(len(X)), rng)
         n_quantiles = min(MAX_QUANTILES, sum(len(held_out) for _, held_out in splits))
         self.reference_ = np.stack(
-            [rank_reference(_out_of_fold_oddness(member, X, splits), n_quantiles) for member in self.members_]
+            [rank_reference(out_of_fold_oddness(member, X, splits), n_quantiles) for member in self.members_]
         )
 
     def _score(self, X: Float64Array) -> Float64Array:
@@ -95,27 +91,3 @@ class Ensemble(Composite):
 
     def _member_classes(self) -> tuple[type[Detector], ...]:
         return _MEMBER_CLASSES
-
-
-def _reference_splits(
-    n_loops: int, rng: np.random.RandomState
-) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """Return (train, held-out) indices: three folds, one fifth where that is plenty, all where too few."""
-    order = rng.permutation(n_loops)
-    if n_loops < _SMALLEST_SPLIT:
-        return [(order, order)]
-    parts = np.array_split(order, 5)[:1] if n_loops >= _ONE_SPLIT_FROM else np.array_split(order, 3)
-    return [(np.setdiff1d(order, part), part) for part in parts]
-
-
-def _out_of_fold_oddness(
-    member: Detector,
-    X: Float64Array,
-    splits: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]],
-) -> Float64Array:
-    with warnings.catch_warnings():
-        # The member itself, fitted on all loops, has already said so.
-        warnings.simplefilter("ignore", PoorFitWarning)
-        return np.concatenate(
-            [-clone(member).fit(X[train]).score_samples(X[held_out]) for train, held_out in splits]
-        )

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from loopsphere.detect.base import ArrayField, Detector, Field, Float64Array
 from loopsphere.detect.composite import Composite, check_references
-from loopsphere.detect.hypersphere import PoorFitWarning
+from loopsphere.detect.held_out import out_of_fold_oddness, reference_splits
 from loopsphere.detect.ranks import MAX_QUANTILES, normal_quantiles, rank_reference
 from loopsphere.detect.registry import DETECTORS, detector_spec, make_detector
 from loopsphere.detect.spheres import mean_nearest_distances
@@ -29,8 +27,7 @@ _NARROWEST = 0.5
 _FEW_LOOPS = 50  # with so many, attributes count a quarter
 _FULL_UP_TO = 3.0
 _LEFT_OUT = 1e12
-_HELD_OUT_PARTS = 3
-_SMALLEST_SPLIT = 12
+_ENOUGH_UNSEEN = 40
 
 
 class WithAttributes(Composite):
@@ -110,7 +107,8 @@ class WithAttributes(Composite):
         base = make_detector(self.base, random_state=int(rng.randint(2**31 - 1)), device=self.device)
         self.members_ = [base.fit(embedding, y)]
         self._fit_attributes(attributes)
-        unseen = self._unseen_oddness(embedding, y, np.flatnonzero(~is_odd), rng)
+        splits = reference_splits(np.flatnonzero(~is_odd), rng, enough=_ENOUGH_UNSEEN)
+        unseen = out_of_fold_oddness(self.members_[0], embedding, splits, y)
         n_quantiles = min(MAX_QUANTILES, len(unseen))
         references = [rank_reference(unseen, n_quantiles)]
         if self.n_attributes:
@@ -118,26 +116,6 @@ class WithAttributes(Composite):
             alone = mean_nearest_distances(places, places, N_NEIGHBORS, without_self=True)
             references.append(rank_reference(alone, n_quantiles))
         self.reference_ = np.stack(references)
-
-    def _unseen_oddness(
-        self,
-        embedding: Float64Array,
-        y: npt.NDArray[Any] | None,
-        judged: npt.NDArray[np.intp],
-        rng: np.random.RandomState,
-    ) -> Float64Array:
-        """Return the oddness of a third of the loops by a copy of the base that did not see them."""
-        member = self.members_[0]
-        if len(judged) < _SMALLEST_SPLIT:
-            return -member.score_samples(embedding[judged])
-        held_out = rng.permutation(judged)[: len(judged) // _HELD_OUT_PARTS]
-        rest = np.setdiff1d(np.arange(len(embedding)), held_out)
-        with warnings.catch_warnings():
-            # The member itself, fitted on all loops, has already said so.
-            warnings.simplefilter("ignore", PoorFitWarning)
-            copy = clone(member).fit(embedding[rest], None if y is None else y[rest])
-        unseen: Float64Array = -copy.score_samples(embedding[held_out])
-        return unseen
 
     def _fit_attributes(self, attributes: Float64Array) -> None:
         values, is_known = attributes[:, : self.n_attributes], attributes[:, self.n_attributes :] > 0
