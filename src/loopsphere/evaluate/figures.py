@@ -153,7 +153,7 @@ def auroc_by_magnitude(path: Path, trials: Sequence[Trial]) -> None:
     axis.invert_yaxis()
     axis.grid(axis="x", color="#DDDDDD")
     axis.set_axisbelow(True)
-    axis.set_xlabel("AUROC, mean over faults (0.5 is chance, 1 is perfect); bars: 95 % interval over seeds")
+    axis.set_xlabel("AUROC, mean over faults; bars: 95 % interval over seeds")
     figure.legend(loc="outside upper center", ncols=3, frameon=False, title="magnitude of the fault")
     _save(figure, path)
 
