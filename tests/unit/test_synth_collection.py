@@ -95,11 +95,12 @@ def test_an_interrupt_between_loops_leaves_whole_files_and_no_labels(tmp_path):
 
 
 def test_an_interrupt_within_a_file_leaves_nothing_of_it(tmp_path, monkeypatch):
-    def write_half(file, *args, **kwargs):
-        file.write(b"RIFF")
+    def write_half(sound, waveform):
+        whole(sound, waveform[: len(waveform) // 2])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(collection_module.sf, "write", write_half)
+    whole = collection_module.sf.SoundFile.write
+    monkeypatch.setattr(collection_module.sf.SoundFile, "write", write_half)
     with pytest.raises(KeyboardInterrupt):
         render_collection(tmp_path, n_loops=1, sample_rate=8000)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

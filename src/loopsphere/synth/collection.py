@@ -242,8 +242,11 @@ def _foreign(spec: LoopSpec) -> LoopSpec:
 
 
 def _write_wav(path: Path, waveform: Float32Array, sample_rate: int) -> None:
+    # By descriptor: through a file object soundfile calls back into Python, where Ctrl-C would be lost.
     with whole_file(path) as file:
-        sf.write(file, waveform, sample_rate, subtype="PCM_16", format="WAV")
+        form = {"samplerate": sample_rate, "channels": 1, "subtype": "PCM_16", "format": "WAV"}
+        with sf.SoundFile(file.fileno(), "w", closefd=False, **form) as sound:
+            sound.write(waveform)
 
 
 def _write_labels(path: Path, labels: list[LabelledLoop]) -> None:
