@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -14,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from typer.testing import CliRunner
 
-from loopsphere.cli import options
+from loopsphere.cli import console, options
 from loopsphere.cli.commands import app
 from loopsphere.detect import DEFAULT_DETECTOR, SCAN_DETECTOR
 from loopsphere.embedding import DEFAULT_ENCODER
@@ -176,6 +178,23 @@ def test_ctrl_c_leaves_no_half_written_file(collection, tmp_path):
     assert "interrupted" in errors
     assert "Traceback" not in errors
     assert [path for path in out.rglob("*") if path.name.endswith(".part")] == []
+
+
+def test_ctrl_c_that_got_lost_ends_the_work_at_the_next_report_of_progress():
+    """Python drops an interrupt that falls into a destructor or a callback from C."""
+
+    @console.reports_errors
+    def work():
+        with console.progress_bar() as progress:
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+            progress("working", 1, 2)
+        pytest.fail("went on")
+
+    with pytest.raises(typer.Exit) as ended:
+        work()
+    assert ended.value.exit_code == console.EXIT_INTERRUPTED
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_closed_pipe_is_no_error(collection):

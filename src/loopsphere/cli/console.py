@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,8 @@ import typer
 from loopsphere.errors import CalibrationError, LoopsphereError, NothingUsableError
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from rich.console import Console
 
     from loopsphere.embedding import Progress
@@ -69,6 +73,9 @@ def progress_bar() -> Iterator[Progress]:
         stages: dict[str, Any] = {}
 
         def report(what: str, n_done: int, n_total: int) -> None:
+            if _interrupts.is_set():
+                _interrupts.clear()
+                raise KeyboardInterrupt
             if what not in stages:
                 stages[what] = bar.add_task(what, total=n_total)
             bar.update(stages[what], completed=n_done, total=n_total)
@@ -82,13 +89,41 @@ def exit_if_skipped(strict: bool, n_skipped: int) -> None:
         raise typer.Exit(EXIT_NOTHING_USABLE)
 
 
+_interrupts = threading.Event()
+
+
+@contextmanager
+def _remembered_interrupts() -> Iterator[None]:
+    """Remember Ctrl-C for the next report of progress.
+
+    Python raises it wherever the main thread happens to be. In a destructor, or in a callback from C or of
+    the import system, it is dropped, and the work would go on.
+    """
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        _interrupts.set()
+        signal.default_int_handler(number, frame)
+
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not usual or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _interrupts.clear()
+    signal.signal(signal.SIGINT, remember)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
     """Turn errors that a user can mend into one line on standard error and an exit status."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return command(*args, **kwargs)
+            with _remembered_interrupts():
+                return command(*args, **kwargs)
         except (NothingUsableError, CalibrationError) as error:
             raise _exit(str(error), EXIT_NOTHING_USABLE) from error
         except LoopsphereError as error:
