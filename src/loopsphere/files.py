@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,13 +31,10 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
+    try:  # before the file is made: an interrupt in between would leave it behind
+        with temporary.open("xb") as file:
             yield file
-        # mkstemp keeps its files private; a result is as readable as any file the user makes.
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(target)
     except OSError as error:
         if error.filename is None:  # as of a full disk, which only the descriptor met
@@ -62,10 +59,3 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(above))
     if not os.access(above, os.W_OK):
         raise PermissionError(errno.EACCES, "cannot be written", os.fspath(above))
-
-
-def _umask() -> int:
-    """Return the process's umask, which can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
