@@ -165,6 +165,15 @@ def test_wrong_use_has_a_reason_and_a_status(tmp_path, arguments, status, messag
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+@pytest.fixture
+def heard_interrupts():
+    """A shell starts background jobs, such as these tests, deaf to Ctrl-C; their children would be too."""
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, usual)
+
+
+@pytest.mark.usefixtures("heard_interrupts")
 def test_ctrl_c_leaves_no_half_written_file(collection, tmp_path):
     out = tmp_path / "out"
     command = [sys.executable, "-m", "loopsphere", "demo", "--out", str(out), "--n-loops", "300"]
@@ -180,6 +189,7 @@ def test_ctrl_c_leaves_no_half_written_file(collection, tmp_path):
     assert [path for path in out.rglob("*") if path.name.endswith(".part")] == []
 
 
+@pytest.mark.usefixtures("heard_interrupts")
 def test_ctrl_c_that_got_lost_ends_the_work_at_the_next_report_of_progress():
     """Python drops an interrupt that falls into a destructor or a callback from C."""
 
