@@ -28,6 +28,14 @@ README = Path(__file__).parents[2] / "README.md"
 COMMANDS = sorted(command.name or command.callback.__name__ for command in app.registered_commands)
 
 
+@pytest.fixture
+def heard_interrupts():
+    """A shell starts background jobs, such as these tests, deaf to Ctrl-C; their children would be too."""
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, usual)
+
+
 def run(*arguments: str | Path, stdin: str | None = None):
     return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
 
@@ -165,14 +173,6 @@ def test_wrong_use_has_a_reason_and_a_status(tmp_path, arguments, status, messag
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
-@pytest.fixture
-def heard_interrupts():
-    """A shell starts background jobs, such as these tests, deaf to Ctrl-C; their children would be too."""
-    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, usual)
-
-
 @pytest.mark.usefixtures("heard_interrupts")
 def test_ctrl_c_leaves_no_half_written_file(collection, tmp_path):
     out = tmp_path / "out"
