@@ -153,6 +153,7 @@ def explain_collection(
     verdicts: Verdicts,
     subjects: npt.NDArray[np.int64],
     *,
+    measured: Sequence[Record | None] | None = None,
     max_measured: int = MAX_MEASURED,
     seed: int = 0,
     library: Library | None = None,
@@ -167,6 +168,8 @@ def explain_collection(
         Of its loops, in its order.
     subjects : int64 ndarray of shape (n_subjects,)
         Rows of the loops to explain, such as `oddest`.
+    measured : sequence of dict or None, optional
+        What `attributes_of` returned of all loops, where they have been measured before.
     max_measured : int, default=500
     seed : int, default=0
         Of the sample and of the modes.
@@ -186,16 +189,15 @@ def explain_collection(
     if len(normal) > max_measured:
         compared = np.sort(np.random.default_rng(seed).choice(normal, max_measured, replace=False))
     rows = np.union1d(subjects, compared)
-    measured = attributes_of(
-        [embedded.paths[row] for row in rows],
-        [embedded.audio_hashes[row] for row in rows],
-        library=library,
-        progress=progress,
-    )
+    if measured is None:
+        paths, audio_hashes = ([of[row] for row in rows] for of in (embedded.paths, embedded.audio_hashes))
+        records = attributes_of(paths, audio_hashes, library=library, progress=progress)
+    else:
+        records = [measured[row] for row in rows]
     sounds = heard_as(embedded, rows)
     known = {
         int(row): record | {"sound": sound}
-        for row, record, sound in zip(rows, measured, sounds, strict=True)
+        for row, record, sound in zip(rows, records, sounds, strict=True)
         if record is not None
     }
     company = _Company(

@@ -12,7 +12,7 @@ from loopsphere.calibrate import CrossConformal, cross_conformal
 from loopsphere.detect import NothingLearntWarning, PoorFitWarning, make_detector
 from loopsphere.embedding import Progress
 from loopsphere.library.store import Library
-from loopsphere.measuring import N_ATTRIBUTES, features_of
+from loopsphere.measuring import N_ATTRIBUTES, features_of, measured_for
 from loopsphere.naming import NamedLoops
 from loopsphere.types import Float32Array
 
@@ -29,7 +29,9 @@ Lesson = tuple[Float32Array, npt.NDArray[np.int64]]
 
 def named_lesson(named: NamedLoops | None, detector: str, library: Library | None) -> Lesson | None:
     """Return what a detector sees of the named loops, and their labels."""
-    return None if named is None else (features_of(named.loops, detector, library=library), named.labels)
+    if named is None:
+        return None
+    return features_of(named.loops, measured_for(named.loops, detector, library=library)), named.labels
 
 
 class Learner:

@@ -10,7 +10,7 @@ import numpy as np
 from loopsphere.detect.registry import detector_spec
 from loopsphere.embedding import Progress, silent
 from loopsphere.explain import ATTRIBUTES
-from loopsphere.explaining import attributes_of
+from loopsphere.explaining import Record, attributes_of
 from loopsphere.library.store import Library
 from loopsphere.types import EmbedResult, Float32Array
 
@@ -19,10 +19,10 @@ JUDGED = tuple(spec for spec in ATTRIBUTES.values() if spec.kind != "fact" and s
 N_ATTRIBUTES = len(JUDGED)
 
 
-def features_of(
+def measured_for(
     embedded: EmbedResult, detector: str, *, library: Library | None = None, progress: Progress = silent
-) -> Float32Array:
-    """Return what a detector judges loops by.
+) -> list[Record | None] | None:
+    """Measure loops if a detector uses attributes; then their files are read again.
 
     Parameters
     ----------
@@ -34,9 +34,8 @@ def features_of(
 
     Returns
     -------
-    features : float32 ndarray of shape (n_loops, n_features)
-        The embeddings, followed by `attribute_columns` where the detector uses attributes; then the files are
-        read again, but for those that the library remembers.
+    measured : list of dict or None, or None
+        As `loopsphere.explaining.attributes_of` returns; None where the detector uses no attributes.
 
     Raises
     ------
@@ -44,9 +43,27 @@ def features_of(
         There is no such detector.
     """
     if not detector_spec(detector).uses_attributes:
+        return None
+    return attributes_of(embedded.paths, embedded.audio_hashes, library=library, progress=progress)
+
+
+def features_of(embedded: EmbedResult, measured: Sequence[Record | None] | None) -> Float32Array:
+    """Return what a detector judges loops by.
+
+    Parameters
+    ----------
+    embedded : EmbedResult
+    measured : sequence of dict or None, or None
+        As `measured_for` returns.
+
+    Returns
+    -------
+    features : float32 ndarray of shape (n_loops, n_features)
+        The embeddings, followed by `attribute_columns` of what was measured.
+    """
+    if measured is None:
         return embedded.embedding
-    records = attributes_of(embedded.paths, embedded.audio_hashes, library=library, progress=progress)
-    return np.hstack([embedded.embedding, attribute_columns(records)])
+    return np.hstack([embedded.embedding, attribute_columns(measured)])
 
 
 def attribute_columns(records: Sequence[Mapping[str, float | str | None] | None]) -> Float32Array:

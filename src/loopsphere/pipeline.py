@@ -20,7 +20,7 @@ from loopsphere.errors import CalibrationError, ModelFileError
 from loopsphere.explaining import Verdicts, explain_collection, oddest
 from loopsphere.learning import N_FOLDS, TRIMMED_SHARES, Learner, named_lesson
 from loopsphere.library.store import Library
-from loopsphere.measuring import features_of
+from loopsphere.measuring import features_of, measured_for
 from loopsphere.model import Model, load_model
 from loopsphere.naming import NamedLoops, detector_for, embed_named
 from loopsphere.runs import recall_run, remember_run, run_key
@@ -117,7 +117,7 @@ def fit_embeddings(
 ) -> Model:
     """Learn what is normal from embeddings; see `fit`."""
     groups = _groups(embedded, library, progress)
-    features = features_of(embedded, detector, library=library, progress=progress)
+    features = features_of(embedded, measured_for(embedded, detector, library=library, progress=progress))
     lesson = named_lesson(named, detector, library)
     learner = Learner(features, lesson, detector, seed, device, progress, N_FOLDS + 1)
     crossed = learner.cross_fitted(groups)
@@ -192,7 +192,8 @@ def score(
         progress=progress,
         stdin=stdin,
     )
-    features = features_of(embedded, learnt.detector_name, library=library, progress=progress)
+    measured = measured_for(embedded, learnt.detector_name, library=library, progress=progress)
+    features = features_of(embedded, measured)
     judged = learnt.judge(features, rate)
     return _result(
         embedded,
@@ -294,8 +295,10 @@ def scan_embeddings(
     # A run's key does not tell which loops were named.
     runs = library if named is None else None
     remembered = recall_run(runs, key, groups)
+    measured = None
     if remembered is None:
-        features = features_of(embedded, detector, library=library, progress=progress)
+        measured = measured_for(embedded, detector, library=library, progress=progress)
+        features = features_of(embedded, measured)
         lesson = named_lesson(named, detector, library)
         n_fits = N_FOLDS * (1 + len(TRIMMED_SHARES))
         learner = Learner(features, lesson, detector, seed, device, progress, n_fits)
@@ -327,7 +330,7 @@ def scan_embeddings(
         else np.array([row for row, path in enumerate(embedded.paths) if path in explain], dtype=np.int64)
     )
     explanations, normal = explain_collection(
-        embedded, verdicts, subjects, seed=seed, library=library, progress=progress
+        embedded, verdicts, subjects, measured=measured, seed=seed, library=library, progress=progress
     )
     return replace(result, explanations=explanations, normal=normal)
 

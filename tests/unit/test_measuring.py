@@ -6,7 +6,7 @@ import soundfile as sf
 
 from loopsphere.errors import ModelFileError
 from loopsphere.explain import ATTRIBUTES
-from loopsphere.measuring import JUDGED, N_ATTRIBUTES, attribute_columns, features_of
+from loopsphere.measuring import JUDGED, N_ATTRIBUTES, attribute_columns, features_of, measured_for
 from loopsphere.model import load_model
 from loopsphere.pipeline import fit_embeddings, scan_embeddings
 from loopsphere.types import EmbedResult
@@ -59,13 +59,23 @@ def test_scan_finds_what_only_measuring_tells(embedded):
     assert scan_embeddings(embedded, detector="knn").loops[0].path != odd_path
 
 
+def test_scan_measures_each_loop_once_and_explains_from_that(embedded):
+    told = []
+    scanned = scan_embeddings(embedded, detector=DETECTOR, explain=True, progress=lambda *of: told.append(of))
+    assert scanned.explanations
+    n_loops = len(embedded.paths)
+    assert [of for of in told if of[0] == "measuring loops" and of[1] == n_loops] == [
+        ("measuring loops", n_loops, n_loops)
+    ]
+
+
 def test_a_model_that_judges_attributes_is_saved_whole_and_refuses_embeddings_alone(embedded, tmp_path):
     some = result_of(embedded.paths[:20], embedded.embedding[:20])
     model = fit_embeddings(some, detector=DETECTOR)
     assert model.embedding_dim == 16
     model.save(tmp_path / "a.loopsphere")
     loaded = load_model(tmp_path / "a.loopsphere")
-    features = features_of(some, DETECTOR)
+    features = features_of(some, measured_for(some, DETECTOR))
     assert features.shape == (20, 16 + 2 * N_ATTRIBUTES)
     judged = loaded.judge(features, 0.05)
     assert np.array_equal(judged.anomaly_scores, model.judge(features, 0.05).anomaly_scores)
@@ -75,6 +85,6 @@ def test_a_model_that_judges_attributes_is_saved_whole_and_refuses_embeddings_al
 
 def test_a_file_that_has_gone_is_judged_by_its_embedding(embedded):
     gone = result_of(["gone.wav"], embedded.embedding[:1])
-    features = features_of(gone, DETECTOR)
+    features = features_of(gone, measured_for(gone, DETECTOR))
     assert np.array_equal(features[:, :16], embedded.embedding[:1])
     assert not features[:, 16:].any()

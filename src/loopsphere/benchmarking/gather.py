@@ -19,7 +19,7 @@ from loopsphere.errors import NothingUsableError
 from loopsphere.evaluate.planted import PlantedSet, planted_faults
 from loopsphere.evaluate.protocols import Task, labelled_loops, one_normal_folder, one_odd_folder
 from loopsphere.evaluate.splits import Embedding
-from loopsphere.measuring import N_ATTRIBUTES, features_of
+from loopsphere.measuring import N_ATTRIBUTES, features_of, measured_for
 from loopsphere.types import SkippedFile
 
 PathLike = str | os.PathLike[str]
@@ -155,7 +155,7 @@ def _labelled_question(request: BenchmarkRequest, skipped: list[SkippedFile], pr
         list(request.dirs) or [beside], encoder=request.encoder, device=request.device, progress=progress
     )
     skipped += embedded.skipped
-    features = features_of(embedded, SCAN_DETECTOR, progress=progress)
+    features = features_of(embedded, measured_for(embedded, SCAN_DETECTOR, progress=progress))
     marked = sources.read_labels(request.labels, embedded, features, beside)
     tasks = labelled_loops(
         marked.features,
