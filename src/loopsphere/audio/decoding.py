@@ -191,10 +191,12 @@ def _open_pyav(source: _Source) -> Iterator[AudioStream]:
     with container:
         if not container.streams.audio:
             raise AudioError("not audio (no sound track)")
-        stream = container.streams.audio[0]
+        codec = container.streams.audio[0].codec_context
+        if codec is None:
+            raise AudioError("truncated or damaged (no such codec)")
         yield AudioStream(
-            sample_rate=stream.codec_context.sample_rate,
-            n_channels=stream.codec_context.channels,
+            sample_rate=codec.sample_rate,
+            n_channels=codec.channels,
             promised_s=_pyav_duration_s(container),
             slack_s=_PYAV_SLACK_S,
             blocks=_pyav_blocks(container),
