@@ -289,7 +289,7 @@ def test_twenty_thousand_loops_are_usable(tab: Any, folder: Path) -> None:
     assert path.stat().st_size < 6e6
     tab.goto(path.as_uri())
     ready_ms = tab.evaluate("performance.getEntriesByName('loopsphere-ready')[0].startTime")
-    assert ready_ms < 8000, f"interactive after {ready_ms:.0f} ms"
+    assert ready_ms < 4000, f"interactive after {ready_ms:.0f} ms"
     assert odd_count(tab) == 1000
     tab.check("#show-all")
     assert tab.inner_text("#list-count") == "20,000 loops, the oddest first"
@@ -311,7 +311,7 @@ def test_twenty_thousand_loops_are_usable(tab: Any, folder: Path) -> None:
           return Math.min(...taken);
         }"""
     )
-    assert step_ms < 500, f"one step of a drag takes {step_ms:.0f} ms"
+    assert step_ms < 250, f"one step of a drag takes {step_ms:.0f} ms"
     print(f"20,000 loops: interactive after {ready_ms:.0f} ms, a drag's step {step_ms:.0f} ms")
 
 
