@@ -222,12 +222,16 @@ def _duplicate_groups(duplicates: DuplicateResult | None, number: Mapping[str, i
     """Number the loops of each group, and say why the first two are one."""
     if duplicates is None:
         return []
-    reasons = {frozenset((pair.first, pair.second)): pair.reason for pair in duplicates.pairs}
-    groups = []
-    for paths in duplicates.groups:
-        inside = [reason for pair, reason in reasons.items() if pair <= set(paths)]
-        groups.append(LoopGroup(inside[0] if inside else "", [number[path] for path in paths]))
-    return groups
+    group_of = {path: group for group, paths in enumerate(duplicates.groups) for path in paths}
+    reasons: dict[int, str] = {}
+    for pair in duplicates.pairs:
+        group = group_of.get(pair.first)
+        if group is not None and group == group_of.get(pair.second):
+            reasons.setdefault(group, pair.reason)
+    return [
+        LoopGroup(reasons.get(group, ""), [number[path] for path in paths])
+        for group, paths in enumerate(duplicates.groups)
+    ]
 
 
 def _neighbours(details: Mapping[int, LoopDetail]) -> list[int]:

@@ -151,6 +151,15 @@ def test_a_loop_that_is_gone_has_no_card(result: ScoreResult, embedded: EmbedRes
     assert all(each.where is None for each in found.values())
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("n_loops", [1, 3, 600])
+def test_copies_of_one_loop_share_a_place(n_loops: int) -> None:
+    embedding = np.random.default_rng(0).standard_normal((1, 32)).astype(np.float32)
+    places, _ = map_places(np.repeat(embedding, n_loops, axis=0))
+    assert not places.any()
+
+
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("n_loops", [1, 2, 40, 600])
 def test_the_map_lies_in_the_circle_and_keeps_kinds_apart(n_loops: int) -> None:
     rng = np.random.default_rng(0)

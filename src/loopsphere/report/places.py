@@ -25,15 +25,17 @@ def map_places(embedding: Float32Array) -> tuple[npt.NDArray[np.float64], str]:
     from sklearn.decomposition import PCA
     from sklearn.preprocessing import normalize
 
-    n_components = min(2, *embedding.shape)
-    pca = PCA(n_components, svd_solver="full" if len(embedding) < 500 else "randomized", random_state=0)
-    plane = np.zeros((len(embedding), 2))
-    plane[:, :n_components] = pca.fit_transform(normalize(embedding))
+    directions = normalize(embedding)
+    plane, share = np.zeros((len(embedding), 2)), 0.0
+    if np.ptp(directions, axis=0).any():  # one loop, or copies of one, vary in nothing
+        n_components = min(2, *embedding.shape)
+        pca = PCA(n_components, svd_solver="full" if len(embedding) < 500 else "randomized", random_state=0)
+        plane[:, :n_components] = pca.fit_transform(directions)
+        share = float(pca.explained_variance_ratio_.sum())
     radius = np.linalg.norm(plane, axis=1)
     scale = max(float(np.quantile(radius, 0.8)), 1e-9)
     places = plane / scale
     drawn = np.tanh(radius / scale) / np.maximum(radius / scale, 1e-9)
-    share = float(np.nan_to_num(pca.explained_variance_ratio_).sum())
     caption = (
         f"Loops that sound alike lie near each other. Two principal components, {100 * share:.0f} % of the "
         "variance; the edge is drawn inwards."
