@@ -50,8 +50,11 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     Raises
     ------
     OSError
-        What should be its folder, or is the nearest thing above, is no folder or cannot be written.
+        It is a folder; or what should be its folder, or is the nearest thing above, is none or cannot be
+        written.
     """
+    if Path(path).is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     above = Path(path).absolute().parent
     while not above.exists() and above != above.parent:
         above = above.parent

@@ -49,6 +49,9 @@ def test_what_cannot_be_written_is_told_before(tmp_path, monkeypatch):
     with pytest.raises(NotADirectoryError) as caught:
         check_writable(tmp_path / "taken" / "results.csv")
     assert caught.value.filename == str(tmp_path / "taken")
+    with pytest.raises(IsADirectoryError) as taken:
+        check_writable(tmp_path)
+    assert taken.value.filename == str(tmp_path)
     # Root may write anywhere, so the answer of the system is given here.
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(PermissionError, match="cannot be written"):
