@@ -294,8 +294,8 @@ def cross_conformal(
         scores[test_idx] = fold_scores
     weights, n_groups = _group_weights(labels, len(labels))
     at_or_above = _weight_at_or_above(scores, scores, weights)
-    for label in np.unique(labels):
-        own = np.flatnonzero(labels == label)
+    sizes = np.unique(labels, return_counts=True)[1]
+    for own in np.split(np.argsort(labels, kind="stable"), np.cumsum(sizes)[:-1]):
         at_or_above[own] -= _weight_at_or_above(scores[own], scores[own], weights[own])
     return CrossConformal(scores, np.clip((1.0 + at_or_above) / n_groups, 1.0 / n_groups, 1.0), n_groups)
 
