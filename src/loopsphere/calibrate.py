@@ -295,8 +295,10 @@ def cross_conformal(
     weights, n_groups = _group_weights(labels, len(labels))
     at_or_above = _weight_at_or_above(scores, scores, weights)
     sizes = np.unique(labels, return_counts=True)[1]
+    at_or_above[weights == 1.0] -= 1.0  # a loop that stands alone reaches its own score, and most do
     for own in np.split(np.argsort(labels, kind="stable"), np.cumsum(sizes)[:-1]):
-        at_or_above[own] -= _weight_at_or_above(scores[own], scores[own], weights[own])
+        if len(own) > 1:
+            at_or_above[own] -= _weight_at_or_above(scores[own], scores[own], weights[own])
     return CrossConformal(scores, np.clip((1.0 + at_or_above) / n_groups, 1.0 / n_groups, 1.0), n_groups)
 
 
