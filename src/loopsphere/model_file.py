@@ -95,9 +95,10 @@ def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
         raise ModelFileError(f"{shown}: there is no such file; `loopsphere fit` makes one") from None
     except OSError as error:
         raise ModelFileError(f"{shown}: cannot be read ({error.strerror or error})") from error
-    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+    # RuntimeError: a part that claims to be encrypted, of a later zip, or JSON nested without end
+    except (zipfile.BadZipFile, RuntimeError, EOFError) as error:
         raise ModelFileError(f"{shown}: not a loopsphere model, or damaged ({error})") from error
-    except (ValueError, RecursionError, SafetensorError) as error:
+    except (ValueError, SafetensorError) as error:
         raise ModelFileError(f"{shown}: damaged ({error})") from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise ModelFileError(f"{shown}: not a loopsphere model")

@@ -1,6 +1,7 @@
 """A learnt collection as a file: what goes in comes out, and what is wrong is refused."""
 
 import json
+import re
 import zipfile
 
 import numpy as np
@@ -98,6 +99,16 @@ def test_any_damaged_byte_is_refused_or_harmless(saved):
         except ModelFileError:
             refused += 1
     assert refused > 100
+
+
+def test_a_file_that_claims_to_be_encrypted(saved):
+    whole = bytearray(saved.read_bytes())
+    for signature, flags_at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        for found in re.finditer(re.escape(signature), bytes(whole)):
+            whole[found.start() + flags_at] |= 1
+    saved.write_bytes(whole)
+    with pytest.raises(ModelFileError, match="encrypted"):
+        load_model(saved)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
