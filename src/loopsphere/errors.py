@@ -43,3 +43,8 @@ class LibraryError(LoopsphereError):
 
 class UnknownNameError(LoopsphereError):
     """There is no detector, encoder or preset of that name; the message lists those that exist."""
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what another library says of an error; its type where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -18,7 +18,7 @@ from loopsphere.encoders.base import Encoder
 from loopsphere.encoders.joining import JOINING
 from loopsphere.encoders.precision import hash_in
 from loopsphere.encoders.registry import ENCODERS
-from loopsphere.errors import CheckpointError, MissingExtraError
+from loopsphere.errors import CheckpointError, MissingExtraError, first_line
 from loopsphere.features.config import MelConfig
 from loopsphere.features.mel import mel_filters
 
@@ -139,7 +139,7 @@ def _download(source: str) -> Path:
         except errors.EntryNotFoundError:
             hub.hf_hub_download(repo_id, "pytorch_model.bin")
     except _hub_errors() as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        reason = first_line(error).rstrip(".")
         raise CheckpointError(
             f"{source} is neither a path here nor could it be downloaded: {reason}. Check the name and the "
             "connection, or give the path of a folder that was downloaded before."

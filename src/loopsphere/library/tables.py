@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loopsphere.errors import LibraryError
+from loopsphere.errors import LibraryError, first_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -203,7 +203,8 @@ class Tables:
         """Turn the many exceptions of LanceDB and the disk into one in the user's words."""
         try:
             yield
-        except (OSError, RuntimeError, ValueError, NotImplementedError) as error:
+        # RuntimeError is what goes wrong in Rust, ValueError an address or a table that it does not know.
+        except (OSError, RuntimeError, ValueError) as error:
             reason = _plain_reason(error)
             advice = ""
             if not self.is_local:
@@ -235,6 +236,5 @@ def _plain_reason(error: Exception) -> str:
     for sign, reason in _PLAIN_REASONS:
         if sign in text:
             return reason
-    first_line = text.strip().splitlines()[0] if text.strip() else type(error).__name__
     # What follows is a path on the machine that compiled LanceDB.
-    return re.split(r", /[^ ]*\.rs:", first_line)[0][:300]
+    return re.split(r", /[^ ]*\.rs:", first_line(error))[0][:300]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from loopsphere.errors import LoopsphereError, MissingExtraError
+from loopsphere.errors import LoopsphereError, MissingExtraError, first_line
 from loopsphere.scale.work import Answer, Piece, ReadPiece, Task
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def connected(address: str | None) -> Iterator[RayEngine]:
         try:
             ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-            raise LoopsphereError(f"no Ray cluster at {address}: {str(error).splitlines()[0]}") from error
+            raise LoopsphereError(f"no Ray cluster at {address}: {first_line(error)}") from error
     try:
         yield RayEngine()
     finally:

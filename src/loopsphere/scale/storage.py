@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from loopsphere.errors import AudioError, LoopsphereError
+from loopsphere.errors import AudioError, LoopsphereError, first_line
 from loopsphere.files import whole_file
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def file_system(uri: str) -> tuple[Any, str]:
     try:
         return _system(scheme, rest.partition("/")[0]), _path_in(uri)
     except (ValueError, OSError, ImportError) as error:
-        raise LoopsphereError(f"{uri} cannot be opened: {str(error).splitlines()[0]}") from error
+        raise LoopsphereError(f"{uri} cannot be opened: {first_line(error)}") from error
 
 
 def _path_in(uri: str) -> str:
@@ -128,10 +128,10 @@ def local_file(path: str) -> Iterator[str]:
                     target.write(block)
         except FileNotFoundError as error:
             raise AudioError("no such file") from error
+        except AudioError:
+            raise
         except (OSError, LoopsphereError) as error:
-            if isinstance(error, AudioError):
-                raise
-            raise AudioError(f"cannot be read ({str(error).splitlines()[0]})") from error
+            raise AudioError(f"cannot be read ({first_line(error)})") from error
         yield str(copy)
 
 
