@@ -224,9 +224,17 @@ def test_unusable_embeddings_are_refused(tmp_path, arrays, options, message):
 def test_pickled_or_foreign_files_are_refused(tmp_path):
     np.savez(tmp_path / "objects.npz", folder=np.array([{"a": 1}], dtype=object))
     (tmp_path / "text.npz").write_text("no zip")
-    for name in ("objects.npz", "text.npz", "absent.npz"):
+    (tmp_path / "empty.npz").write_bytes(b"")
+    np.savez_compressed(tmp_path / "folded.npz", folder=np.arange(1000))
+    folded = bytearray((tmp_path / "folded.npz").read_bytes())
+    folded[60:80] = b"\xff" * 20
+    (tmp_path / "folded.npz").write_bytes(folded)
+    for name in ("objects.npz", "text.npz", "empty.npz", "folded.npz", "absent.npz"):
         with pytest.raises(NothingUsableError, match=r"cannot be read as \.npz"):
             read_embeddings(tmp_path / name, group="folder")
+    np.save(tmp_path / "alone.npy", np.eye(6))
+    with pytest.raises(NothingUsableError, match="a single array"):
+        read_embeddings(tmp_path / "alone.npy", group="folder")
 
 
 def test_folders_too_small_for_the_protocol_are_refused(tmp_path):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
+from loopsphere.benchmarking.arrays import read_npz
+from loopsphere.errors import NothingUsableError
 from loopsphere.evaluate.planted import PlantedSet
 from loopsphere.explain import ATTRIBUTES_VERSION
 from loopsphere.files import whole_file
@@ -44,13 +46,9 @@ def cached_planted(folder: Path, recipe: Mapping[str, object], make: Callable[[]
     }
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
     path = folder / f"planted-{digest[:16]}.npz"
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return _unpacked({name: file[name] for name in file.files})
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError, KeyError, BadZipFile):
-        path.unlink()  # a damaged file is made again
+    # Not there yet, or damaged: it is made, and put in its place.
+    with suppress(NothingUsableError, KeyError, ValueError):
+        return _unpacked(read_npz(path))
     planted = make()
     with whole_file(path) as file:
         np.savez(file, **_packed(planted))  # type: ignore[arg-type]

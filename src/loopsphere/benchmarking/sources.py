@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 import soxr
 
 from loopsphere.audio import find_loops, load_clip
+from loopsphere.benchmarking.arrays import read_npz
 from loopsphere.embedding import Progress
 from loopsphere.encoders import Encoder
 from loopsphere.errors import AudioError, NothingUsableError
@@ -93,11 +93,7 @@ def read_embeddings(path: str | os.PathLike[str], *, group: str, array: str | No
     NothingUsableError
         The file cannot be read, or an array is missing or misshapen; the message names those there are.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, BadZipFile) as error:
-        raise NothingUsableError(f"{os.fspath(path)}: cannot be read as .npz ({error})") from error
+    arrays = read_npz(path)
     there_are = f"there are {', '.join(arrays)}"
     if group not in arrays or arrays[group].ndim != 1:
         raise NothingUsableError(f"{os.fspath(path)}: no array (n_loops,) is called {group!r}; {there_are}")
