@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from loopsphere.errors import MissingExtraError, UnknownNameError
+from loopsphere.errors import UnknownNameError
 from loopsphere.files import whole_file
 from loopsphere.types import EmbedResult, ScoreResult
 
@@ -68,17 +68,9 @@ def check_embeddings_path(path: str | os.PathLike[str]) -> None:
     ------
     UnknownNameError
         The name ends in neither .npz nor .parquet.
-    MissingExtraError
-        It ends in .parquet and pyarrow is not installed.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix not in (".npz", ".parquet"):
+    if Path(path).suffix.lower() not in (".npz", ".parquet"):
         raise UnknownNameError(f"{os.fspath(path)}: embeddings are written as .npz or .parquet")
-    if suffix == ".parquet":
-        try:
-            import pyarrow.parquet  # noqa: F401
-        except ImportError as error:
-            raise MissingExtraError("Parquet needs pyarrow: pip install 'loopsphere[tables]'") from error
 
 
 def write_embeddings(path: str | os.PathLike[str], result: EmbedResult) -> None:
@@ -93,7 +85,7 @@ def write_embeddings(path: str | os.PathLike[str], result: EmbedResult) -> None:
 
     Raises
     ------
-    UnknownNameError, MissingExtraError
+    UnknownNameError
         See `check_embeddings_path`.
     OSError
         The file cannot be written.
