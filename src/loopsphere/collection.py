@@ -267,9 +267,7 @@ def _reason(first: str, second: str, verdict: Verdict) -> str:
         details.append(f"{abs(verdict.gain_db):.1f} dB {'louder' if verdict.gain_db > 0 else 'quieter'}")
     when = "later" if verdict.shift_s > 0 else "earlier"
     if verdict.kind in ("same audio", "near-duplicate") and abs(verdict.shift_s) >= _SEEN_DELAY_S:
-        details.append(
-            f"{1000 * abs(verdict.shift_s):.0f} ms {'later' if verdict.shift_s > 0 else 'earlier'}"
-        )
+        details.append(f"{1000 * abs(verdict.shift_s):.0f} ms {when}")
     match verdict.kind:
         case "exact":
             said = "the same samples"
