@@ -263,6 +263,35 @@ def test_embeddings_by_another_encoder_are_refused(loops, model, tmp_path):
         score_cached(model, loops, tmp_path / "scores.parquet")
 
 
+def test_embeddings_are_never_replaced_by_their_scores(loops, model, tmp_path):
+    run(loops, HereEngine(), tmp_path / "out", hash_=model.encoder_hash)
+    shard = min((tmp_path / "out").iterdir())
+    whole = shard.read_bytes()
+    with pytest.raises(LoopsphereError, match="would replace the embeddings"):
+        score_cached(model, tmp_path / "out", shard)
+    assert shard.read_bytes() == whole
+
+
+def test_a_file_of_other_columns_is_refused(loops, model, tmp_path):
+    run(loops, HereEngine(), tmp_path / "out", hash_=model.encoder_hash)
+    table = rows(tmp_path / "out")
+    for name in ("path", "duration_s", "audio_hash", "embedding"):
+        pq.write_table(table.drop_columns([name]), tmp_path / "other.parquet")
+        with pytest.raises(LoopsphereError, match=f"no column '{name}'; loopsphere embed writes it"):
+            score_cached(model, tmp_path / "other.parquet", tmp_path / "scores.parquet")
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_interrupted_stream_leaves_nothing(loops, model, tmp_path):
+    def interrupt(what, n_done, n_total):
+        raise KeyboardInterrupt
+
+    run(loops, HereEngine(), tmp_path / "out", hash_=model.encoder_hash)
+    with pytest.raises(KeyboardInterrupt):
+        score_cached(model, tmp_path / "out", tmp_path / "scores.parquet", progress=interrupt)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["loops", "out"]
+
+
 def test_the_oddest_are_kept_in_order():
     tally = Tally(0.1)
     for start in (0, 50):

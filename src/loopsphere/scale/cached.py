@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 _ROWS_PER_BATCH = 8192
-_KEPT_COLUMNS = ("path", "duration_s", "audio_hash", "reason")
+_KEPT_COLUMNS = ("path", "duration_s", "audio_hash")
 
 
 def score_cached(
@@ -55,7 +56,7 @@ def score_cached(
     ModelFileError
         The model cannot be read, or the embeddings are by another encoder.
     LoopsphereError
-        A source holds no embeddings.
+        A source holds no embeddings, or is the output.
     """
     import pyarrow.parquet as pq
 
@@ -70,15 +71,18 @@ def score_cached(
     if not files:
         named = ", ".join(os.fspath(source) for source in as_list(sources))
         raise LoopsphereError(f"{named}: neither a .parquet file of embeddings nor a folder of shards")
-    with whole_file(output) as target:
+    if Path(output).resolve() in {Path(file).resolve() for file in files}:
+        raise LoopsphereError(
+            f"{os.fspath(output)}: the scores would replace the embeddings; name another file"
+        )
+    with whole_file(output) as target, ExitStack() as opened:
         writer = None
         for table in _scored(files, learnt, rate):
-            writer = writer or pq.ParquetWriter(target, table.schema, compression="zstd")
+            if writer is None:
+                writer = opened.enter_context(pq.ParquetWriter(target, table.schema, compression="zstd"))
             writer.write_table(table)
             tally.count(table)
             progress("scoring loops", tally.n_loops, tally.n_total)
-        if writer is not None:
-            writer.close()
     tally.n_shards = 1
     return tally.result(learnt.encoder, learnt.encoder_hash)
 
@@ -103,8 +107,8 @@ def _opened(file: str) -> pq.ParquetFile:
 def _check_maker(file: str, model: Model) -> None:
     with _opened(file) as parquet:
         schema = parquet.schema_arrow
-    if not {"path", "embedding"} <= set(schema.names):
-        raise LoopsphereError(f"{file} has no columns 'path' and 'embedding'; loopsphere embed writes them")
+    if missing := [name for name in (*_KEPT_COLUMNS, "embedding") if name not in schema.names]:
+        raise LoopsphereError(f"{file} has no column {missing[0]!r}; loopsphere embed writes it")
     noted = (schema.metadata or {}).get(b"encoder_hash", b"").decode()
     if noted != model.encoder_hash:
         raise ModelFileError(
@@ -129,10 +133,10 @@ def _scored(files: Sequence[str], model: Model, alpha: float) -> Iterator[pa.Tab
                     )
                     judged = model.judge(usable, alpha)
                     scores[~is_missing], p_values[~is_missing] = judged.anomaly_scores, judged.p_values
-                columns = {
-                    name: batch.column(name) if name in batch.schema.names else pa.nulls(len(batch), kind)
-                    for name, kind in zip(
-                        _KEPT_COLUMNS, (pa.string(), pa.float64(), pa.string(), pa.string()), strict=True
-                    )
-                }
+                columns = {name: batch.column(name) for name in _KEPT_COLUMNS}
+                # Shards have a column `reason`; in a file by `embed` every loop could be used.
+                has_reason = "reason" in batch.schema.names
+                columns["reason"] = (
+                    batch.column("reason") if has_reason else pa.nulls(len(batch), pa.string())
+                )
                 yield pa.table({**columns, **score_columns(scores, p_values, is_missing, alpha)})
