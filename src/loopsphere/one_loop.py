@@ -16,7 +16,7 @@ from loopsphere.explain import Reference, faults
 from loopsphere.explain.reasons import N_REASONS
 from loopsphere.explaining import attributes_of
 from loopsphere.library.store import Library
-from loopsphere.pipeline import DEFAULT_ALPHA, scan_embeddings, score
+from loopsphere.pipeline import DEFAULT_ALPHA, check_arguments, scan_embeddings, score
 from loopsphere.types import EmbedResult, Explanation, LoopExplanation, LoopScore, ScoreResult
 
 
@@ -64,6 +64,8 @@ def explain_loop(
     """
     if Path(against).is_file():
         return _against_model(loop, against, encoder, alpha, device, library, progress)
+    rate = DEFAULT_ALPHA if alpha is None else alpha
+    check_arguments(detector, rate)
     audio_hash = _audio_hash(loop)
     chosen = encoder or DEFAULT_ENCODER
     embedded = embed(against, encoder=chosen, device=device, library=library, progress=progress)
@@ -74,7 +76,7 @@ def explain_loop(
     result = scan_embeddings(
         embedded,
         detector=detector,
-        alpha=DEFAULT_ALPHA if alpha is None else alpha,
+        alpha=rate,
         seed=seed,
         explain=[path],
         device=device,

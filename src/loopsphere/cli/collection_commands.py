@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from loopsphere.cli import options
+from loopsphere.cli import options, ways_out
 from loopsphere.cli.console import console, emit_json, is_stdout, progress_bar, reports_errors
 from loopsphere.cli.libraries import chosen_library, print_usage, searched_library
 
@@ -34,6 +34,7 @@ def duplicates(
     from loopsphere.collection import find_duplicates
     from loopsphere.embedding import embed
 
+    ways_out.check_places(files=(json,))
     report = console(stderr=is_stdout(json))
     known = chosen_library(sources, library, none=no_library, report=report, make=True)
     with progress_bar() as progress:
@@ -68,6 +69,7 @@ def similar(
     from loopsphere.neighbourhood import similar as find_similar
     from loopsphere.neighbourhood import wish_from
 
+    ways_out.check_places(files=(json,))
     report = console(stderr=is_stdout(json))
     wish = wish_from(bpm, key) if bpm is not None or key is not None else None
     with progress_bar() as progress, searched_library(loop, within, library, report) as known:

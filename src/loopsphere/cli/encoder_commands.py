@@ -47,6 +47,7 @@ def embed(
     from loopsphere.cli.tables import print_skipped
     from loopsphere.outputs import check_embeddings_path, write_embeddings
 
+    ways_out.check_places(files=(json,))
     if engine == "ray":
         scale_commands.embed_on_ray(
             sources,
@@ -60,7 +61,7 @@ def embed(
         )
         return
     check_embeddings_path(output)
-    ways_out.check_places(files=(Path(output), json))
+    ways_out.check_places(files=(Path(output),))
     report = console(stderr=is_stdout(json))
     known = chosen_library(sources, library, none=no_library, report=report)
     with progress_bar() as progress:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loopsphere.cli import options
+from loopsphere.cli import options, ways_out
 from loopsphere.cli.console import console, emit_json, is_stdout, progress_bar, reports_errors
 from loopsphere.cli.libraries import chosen_library
 
@@ -40,6 +40,7 @@ def explain(
 
     from loopsphere.one_loop import explain_loop
 
+    ways_out.check_places(files=(json,))
     report = console(stderr=is_stdout(json))
     known = chosen_library([against], library, none=no_library, report=report)
     with progress_bar() as progress:

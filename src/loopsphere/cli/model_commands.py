@@ -106,7 +106,9 @@ def score(
     from loopsphere.cli import scale_commands
     from loopsphere.cli.tables import print_result
 
-    if engine == "ray" or output is not None or any(source.endswith(".parquet") for source in sources):
+    ways_out.check_places(folders=(copy_to, link_to), files=(playlist, json))
+    has_embeddings = any(Path(source).suffix.lower() == ".parquet" for source in sources)
+    if engine == "ray" or output is not None or has_embeddings:
         if playlist or copy_to or link_to:
             raise UnknownNameError("--playlist, --copy-to and --link-to do not go with --output or Parquet")
         scale_commands.score_far(
@@ -124,7 +126,6 @@ def score(
         )
         return
 
-    ways_out.check_places(folders=(copy_to, link_to), files=(playlist, json))
     report = console(stderr=is_stdout(json))
     known = chosen_library(sources, library, none=no_library, report=report)
     with progress_bar() as progress:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from loopsphere.cli import options
+from loopsphere.cli import options, ways_out
 from loopsphere.cli.console import console, emit_json, is_stdout, progress_bar, reports_errors
 
 
@@ -29,6 +29,7 @@ def demo(
     from loopsphere.cli.tables import oddest_table
     from loopsphere.demo import run_demo
 
+    ways_out.check_places(folders=(out,), files=(json,))
     with progress_bar() as progress:
         found = run_demo(out, n_loops=n_loops, alpha=alpha, seed=seed, device=device, progress=progress)
     report = console(stderr=is_stdout(json))
@@ -86,6 +87,7 @@ def benchmark(
     from loopsphere.benchmarking import BenchmarkRequest, run_benchmark
     from loopsphere.cli.tables import print_skipped
 
+    ways_out.check_places(folders=(out, cache))
     request = BenchmarkRequest(
         dirs=sources or (),
         embeddings=embeddings,

@@ -66,10 +66,10 @@ def scan(
     from loopsphere.embedding import cached_encoder
 
     ways_out.check_places(folders=(out, labels, copy_to, link_to), files=(playlist, json))
-    terminal = console(stderr=is_stdout(json))
-    known = chosen_library(sources, library, none=no_library, report=terminal, make=True)
     pipeline.check_arguments(detector, alpha)
     chosen = naming.detector_for(detector, odd or (), normal or ())
+    terminal = console(stderr=is_stdout(json))
+    known = chosen_library(sources, library, none=no_library, report=terminal, make=True)
     started = time.monotonic()
     with progress_bar() as progress:
         embedded, named = naming.embed_named(
