@@ -138,23 +138,23 @@ class Autoencoder(nn.Module):
 class ResidualEncoder(nn.Module):
     """The part of a loop that the leading principal components leave over, minus what they predict of it.
 
-    z = R(x + f(P x)) with P the scaled leading components, R = I - P'P the projection onto their complement
-    and f a perceptron whose last layer starts at zero. An untrained encoder therefore measures PCA's
-    reconstruction error, and training can lower it only by learning how the leading components determine the
-    others (a curved surface instead of a flat one). f never sees what it has to predict, so it cannot
-    collapse the sphere.
+    z = B x + f(P x) with P the scaled leading components, B orthonormal axes of everything else and f a
+    perceptron whose last layer starts at zero. An untrained encoder therefore measures PCA's reconstruction
+    error, and training can lower it only by learning how the leading components determine the others (a
+    curved surface instead of a flat one). f never sees what it has to predict, so it cannot collapse the
+    sphere.
 
     Parameters
     ----------
     components : Tensor of shape (n_components, embedding_dim)
-        Orthonormal rows.
+        Orthonormal rows, or rows of zeros, which leave everything over.
     component_scale : float
         Root mean square of the loops along the components.
     n_hidden : int
     generator : torch.Generator
 
     Shape:
-        (n_loops, embedding_dim) -> (n_loops, embedding_dim)
+        (n_loops, n_components + n_left_over), from `split` -> (n_loops, n_left_over)
     """
 
     def __init__(
@@ -165,19 +165,63 @@ class ResidualEncoder(nn.Module):
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        n_components, dimension = components.shape
+        self.n_components, dimension = components.shape
+        n_taken = self.n_components if bool(components.any()) else 0
+        axes = torch.linalg.qr(components.T.double(), mode="complete").Q[:, n_taken:] if n_taken else None
+        self.left_over: Tensor
+        left_over = torch.eye(dimension) if axes is None else axes.T.float()
+        self.register_buffer("left_over", left_over.to(components.device))
         self.components: Tensor
         self.register_buffer("components", components)
         self.component_scale = component_scale
-        self.correction = Perceptron([n_components, n_hidden, dimension], generator)
-        for weight in self.correction.layers[-1].parameters():
-            nn.init.zeros_(weight)
+        self.correction = Perceptron([self.n_components, n_hidden, len(left_over)], generator)
+        nn.init.zeros_(self._last().weight)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map loops into the latent space."""
-        leading = x @ self.components.T / self.component_scale
-        corrected: Tensor = x + self.correction(leading)
-        return corrected - corrected @ self.components.T @ self.components
+    def split(self, x: Tensor) -> Tensor:
+        """Return what loops have along the components, scaled, and beside it what is left over.
+
+        It does not change while training, so it is computed once.
+        """
+        return torch.cat([x @ self.components.T / self.component_scale, x @ self.left_over.T], dim=1)
+
+    def forward(self, split: Tensor) -> Tensor:
+        """Map split loops into the latent space."""
+        leading, rest = split.tensor_split([self.n_components], dim=1)
+        corrected: Tensor = rest + self.correction(leading)
+        return corrected
+
+    @torch.no_grad()
+    def solve(self, split: Tensor) -> None:
+        """Set the last layer to what leaves the smallest squared distance, given the others.
+
+        Ridge regression, the stronger the fewer loops there are; descent then goes on from there.
+        """
+        leading, rest = split.tensor_split([self.n_components], dim=1)
+        hidden = self.correction.activations(leading)[-2].double()
+        products = hidden.T @ hidden
+        n_loops, n_hidden = hidden.shape
+        ridge = products.diagonal().mean().clamp(min=1e-12) * n_hidden / n_loops
+        products.diagonal().add_(ridge)
+        solved = torch.linalg.solve(products, hidden.T @ (rest - rest.mean(dim=0)).double())
+        self._last().weight.copy_(-solved.T)
+
+    def flat(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return `flat_layers` of the correction as one of the loops themselves, not of their coordinates."""
+        first, last = (
+            layer.state_dict()["weight"].to("cpu", torch.float64) for layer in self.correction.layers
+        )
+        corrections = self.in_loops(last.T).T
+        weights = np.concatenate([first.numpy().ravel(), corrections.ravel()])
+        return weights, np.zeros(len(first) + len(corrections))
+
+    def in_loops(self, latent: Tensor) -> npt.NDArray[np.float64]:
+        """Return latent positions, (n, n_left_over), as the loops they are, (n, embedding_dim)."""
+        return (latent.to("cpu", torch.float64) @ self.left_over.to("cpu", torch.float64)).numpy()
+
+    def _last(self) -> nn.Linear:
+        last = self.correction.layers[-1]
+        assert isinstance(last, nn.Linear)
+        return last
 
 
 def _linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
@@ -241,7 +285,10 @@ def train(
         The mean training loss of each epoch.
     """
     optimizer = torch.optim.AdamW(
-        module.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
+        module.parameters(),
+        lr=schedule.learning_rate,
+        weight_decay=schedule.weight_decay,
+        fused=True,
     )
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(
         optimizer,

@@ -59,8 +59,11 @@ class Detector(OutlierMixin, BaseEstimator):
     n_features_in_: int
 
     @abstractmethod
-    def _fit(self, X: Float64Array, y: npt.NDArray[Any] | None) -> None:
-        """Learn from finite `X` of at least two rows; set the attributes that `_state_fields` names."""
+    def _fit(self, X: Float64Array, y: npt.NDArray[Any] | None) -> Float64Array | None:
+        """Learn from finite `X` of at least two rows; set the attributes that `_state_fields` names.
+
+        Returns the scores of `X`, where they are known by then.
+        """
 
     @abstractmethod
     def _score(self, X: Float64Array) -> Float64Array:
@@ -94,8 +97,10 @@ class Detector(OutlierMixin, BaseEstimator):
         """
         self._validate_params()
         checked: Float64Array = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
-        self._fit(checked, None if y is None else np.asarray(y))
-        self.offset_ = float(np.quantile(self._score(checked), self.contamination))
+        scores = self._fit(checked, None if y is None else np.asarray(y))
+        if scores is None:
+            scores = self._score(checked)
+        self.offset_ = float(np.quantile(scores, self.contamination))
         return self
 
     def score_samples(self, X: npt.ArrayLike) -> Float64Array:

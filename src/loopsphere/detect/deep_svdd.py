@@ -129,5 +129,5 @@ class DeepSVDD(Hypersphere):
         self.device = device
         self.random_state = random_state
 
-    def _fit(self, X: Float64Array, y: npt.NDArray[Any] | None) -> None:
-        self._fit_networks(X, X[:0], eta=0.0)
+    def _fit(self, X: Float64Array, y: npt.NDArray[Any] | None) -> Float64Array:
+        return -self._fit_networks(X, X[:0], eta=0.0)

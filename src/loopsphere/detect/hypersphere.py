@@ -31,7 +31,8 @@ MAX_SPHERES = 1024
 EXPLAINED_VARIANCE = 0.95
 FEW_LOOPS = 25  # with so many, one sphere around the mean counts as much as all that was learnt
 _COLLAPSED = 1e-3
-_N_JUDGED = 1000  # loops that are enough to tell whether the metric helps
+_N_METRIC = 2000  # loops that are enough to learn the metric from
+_N_JUDGED = 1000  # loops that are enough to tell whether it helps
 
 
 class PoorFitWarning(UserWarning):
@@ -90,6 +91,12 @@ class Hypersphere(Detector):
             return mean_distances
         latent = self._latent(prepared, 0)
         in_metric = measured(latent, self.metric_axes_, self.metric_gains_)
+        return self._residual_distances(prepared, latent, in_metric)
+
+    def _residual_distances(
+        self, prepared: Float64Array, latent: Float64Array, in_metric: Float64Array
+    ) -> Float64Array:
+        """Return the distances of the residual map, given the latent and the same in the learnt metric."""
         learnt = sphere_distances(in_metric, self.spheres_.astype(np.float64), self.squared_radii_)
         if self.scores_centre:
             learnt = np.cbrt(self._from_centre(latent) / self.unit_[0] * learnt**2)
@@ -107,20 +114,22 @@ class Hypersphere(Detector):
     def _latent(self, prepared: Float64Array, member: int) -> Float64Array:
         """Return the latent positions of prepared loops under one member, float64."""
         is_residual = self.is_residual_map()
+        if is_residual and not self.weights_[member].any():
+            return prepared
         hidden = prepared @ self.components_.T / self.component_scale_ if is_residual else prepared
         weight_start = bias_start = 0
         widths = [int(width) for width in self.widths_]
         for layer, (n_in, n_out) in enumerate(pairwise(widths)):
             weight_end, bias_end = weight_start + n_in * n_out, bias_start + n_out
-            weight = self.weights_[member, weight_start:weight_end].reshape(n_out, n_in)
-            hidden = hidden @ weight.T.astype(np.float64) + self.biases_[member, bias_start:bias_end]
-            if layer < len(widths) - 2:
+            weight = self.weights_[member, weight_start:weight_end].reshape(n_out, n_in).astype(np.float64)
+            is_last = layer == len(widths) - 2
+            if is_residual and is_last:  # the leading components are not corrected
+                weight -= self.components_.T @ (self.components_ @ weight)
+            hidden = hidden @ weight.T + self.biases_[member, bias_start:bias_end]
+            if not is_last:
                 hidden = np.where(hidden > 0, hidden, np.expm1(np.minimum(hidden, 0.0)))
             weight_start, bias_start = weight_end, bias_end
-        if not is_residual:
-            return hidden
-        latent: Float64Array = prepared + hidden - hidden @ self.components_.T @ self.components_
-        return latent
+        return prepared + hidden if is_residual else hidden
 
     def _state_fields(self) -> tuple[Field, ...]:
         return (
@@ -161,12 +170,15 @@ class Hypersphere(Detector):
             if found:
                 raise ModelFileError(f"damaged detector: {problem}")
 
-    def _fit_networks(self, normal: Float64Array, odd: Float64Array, eta: float) -> None:
-        """Set all fitted attributes from normal (or unlabelled) and known odd loops, both raw."""
+    def _fit_networks(self, normal: Float64Array, odd: Float64Array, eta: float) -> Float64Array:
+        """Set all fitted attributes from normal (or unlabelled) and known odd loops, both raw.
+
+        Returns the distances of the normal ones.
+        """
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
         self.n_loops_ = len(normal)
-        self._fit_preparation(normal)
-        prepared, prepared_odd = self._prepared(normal), self._prepared(odd)
+        prepared = self._fit_preparation(normal)
+        prepared_odd = self._prepared(odd)
         is_paper = self.preset == "paper"
         self.loss_curve_: list[list[float]] = []
         members = []
@@ -182,24 +194,26 @@ class Hypersphere(Detector):
         self.loss_curve_ = [member.loss_curve for member in members]
         self.contrast_ = float(np.mean([member.contrast for member in members]))
         self.untrained_contrast_ = float(np.mean([member.untrained_contrast for member in members]))
-        self._learn_metric(prepared, every_roles[0], rng)
-        self._place_spheres(prepared, rng)
-        distances = self._distances(prepared)
+        distances = self._fit_distances(prepared, every_roles[0], rng)
         self.radius_ = float(np.sqrt(np.quantile(distances, 1.0 - self.nu)))
         self._warn_of_poor_fit(prepared, distances)
+        return distances
 
-    def _fit_preparation(self, X: Float64Array) -> None:
+    def _fit_preparation(self, X: Float64Array) -> Float64Array:
+        """Set how loops are prepared, the leading components and the widths; return the prepared loops."""
         dimension = X.shape[1]
         self.components_, self.component_scale_ = np.empty((0, dimension)), 1.0
         if self.preset == "paper":
             self.mean_, self.scale_ = np.zeros(dimension), np.ones(dimension)
             self.widths_ = np.array([dimension, *PAPER_WIDTHS])
-            return
-        self.mean_, self.scale_ = standardisation(l2_normalised(X))
+            return X
+        on_sphere = l2_normalised(X)
+        self.mean_, self.scale_ = standardisation(on_sphere)
+        prepared: Float64Array = (on_sphere - self.mean_) / self.scale_
         if self.network == "autoencoder":
             self.widths_ = np.array([dimension, *(min(width, max(dimension, 4)) for width in DEFAULT_WIDTHS)])
-            return
-        axes, variances = principal_axes(self._prepared(X))
+            return prepared
+        axes, variances = principal_axes(prepared)
         explained = np.cumsum(variances) / max(variances.sum(), np.finfo(np.float64).tiny)
         n_leading = int(np.searchsorted(explained, EXPLAINED_VARIANCE)) + 1
         # Half of the directions at least are left to measure the distance in.
@@ -210,53 +224,55 @@ class Hypersphere(Detector):
         else:  # nothing can be spared: the network sees zeros and changes nothing
             self.components_ = np.zeros((1, dimension))
         self.widths_ = np.array([len(self.components_), N_HIDDEN, dimension])
+        return prepared
 
-    def _learn_metric(self, prepared: Float64Array, roles: Roles, rng: np.random.Generator) -> None:
-        """Set the metric of the residual map, if held-out loops gain by it, and measure what was learnt."""
-        self.metric_axes_ = np.empty((0, self.center_.shape[1]), dtype=np.float32)
-        self.metric_gains_ = np.empty(0)
-        if not self.is_residual_map():
-            return
-        learnt_from = roles.train[np.sort(rng.permutation(len(roles.train))[:_N_JUDGED])]
-        judged = roles.held_out[:_N_JUDGED]
-        self.untrained_contrast_ = sphere_contrast(learnt_from, judged, roles.shuffled)
-        self.contrast_ = self.untrained_contrast_
-        if self.max_epochs == 0:
-            return
-        learnt_from, judged, shuffled = (
-            self._latent(loops, 0) for loops in (learnt_from, judged, roles.shuffled)
-        )
-        axes, gains = neighbour_metric(learnt_from)
-        trained = [measured(loops, axes, gains) for loops in (learnt_from, judged, shuffled)]
-        network_only = sphere_contrast(learnt_from, judged, shuffled)
-        self.contrast_ = sphere_contrast(*trained)
-        if self.contrast_ < network_only:
-            self.metric_axes_, self.metric_gains_ = neighbour_metric(self._latent(prepared, 0))
-        else:
-            self.contrast_ = network_only
-
-    def _place_spheres(self, prepared: Float64Array, rng: np.random.Generator) -> None:
-        """Set the unit of each network's distance and, for the residual map, the local spheres."""
+    def _fit_distances(self, prepared: Float64Array, roles: Roles, rng: np.random.Generator) -> Float64Array:
+        """Set all that turns latent positions into distances; return the distances of the fitted loops."""
         n_members, latent_dimension = self.center_.shape
-        self.unit_ = np.ones(n_members)
+        self.metric_axes_ = np.empty((0, latent_dimension), dtype=np.float32)
+        self.metric_gains_ = np.empty(0)
         self.spheres_ = np.empty((0, latent_dimension), dtype=np.float32)
         self.squared_radii_ = np.empty(0)
+        self.unit_ = np.ones(n_members)
         if self.preset == "paper":
-            return
-        if self.is_residual_map():
-            seeds = np.sort(rng.permutation(len(prepared))[:MAX_SPHERES])
-            latent = self._latent(prepared, 0)
-            in_metric = measured(latent, self.metric_axes_, self.metric_gains_)
-            centers, self.squared_radii_ = local_spheres(in_metric, seeds)
-            self.spheres_ = centers.astype(np.float32)
-            spreads = [np.mean(self._from_centre(latent))]
-        else:
-            spreads = [
-                np.mean(np.sum((self._latent(prepared, member) - center) ** 2, axis=1))
-                for member, center in enumerate(self.center_)
-            ]
+            return self._distances(prepared)
         # Of loops that are all alike nothing but rounding is left; that must not become the unit.
-        self.unit_ = np.maximum(spreads, 1e-9 * latent_dimension)
+        least = 1e-9 * latent_dimension
+        if not self.is_residual_map():
+            self.unit_ = np.array(
+                [
+                    max(np.mean(np.sum((self._latent(prepared, member) - center) ** 2, axis=1)), least)
+                    for member, center in enumerate(self.center_)
+                ]
+            )
+            return self._distances(prepared)
+        latent = self._latent(prepared, 0)
+        self.unit_ = np.maximum([np.mean(self._from_centre(latent))], least)
+        self._fit_metric(latent, roles, rng)
+        in_metric = measured(latent, self.metric_axes_, self.metric_gains_)
+        seeds = np.sort(rng.permutation(len(prepared))[:MAX_SPHERES])
+        centers, self.squared_radii_ = local_spheres(in_metric, seeds)
+        self.spheres_ = centers.astype(np.float32)
+        return self._residual_distances(prepared, latent, in_metric)
+
+    def _fit_metric(self, latent: Float64Array, roles: Roles, rng: np.random.Generator) -> None:
+        """Set the metric, if held-out loops gain by one learnt from others, and what was learnt in all."""
+        learnt_from = roles.train[np.sort(rng.permutation(len(roles.train))[:_N_METRIC])]
+        judges = [learnt_from[:_N_JUDGED], roles.held_out[:_N_JUDGED], roles.shuffled]
+        self.contrast_ = self.untrained_contrast_ = sphere_contrast(*judges)
+        if self.max_epochs == 0:
+            return
+        if self.weights_.any():
+            judges = [self._latent(loops, 0) for loops in judges]
+            self.contrast_ = sphere_contrast(*judges)
+        metric = neighbour_metric(self._latent(learnt_from, 0))
+        ends = np.cumsum([len(loops) for loops in judges])[:-1]
+        contrast = sphere_contrast(*np.split(measured(np.concatenate(judges), *metric), ends))
+        if contrast < self.contrast_:
+            self.contrast_ = contrast
+            # Of few loops, those that judged are needed too.
+            enough = len(learnt_from) == _N_METRIC
+            self.metric_axes_, self.metric_gains_ = metric if enough else neighbour_metric(latent)
 
     def _warn_of_poor_fit(self, prepared: Float64Array, distances: Float64Array) -> None:
         if self.max_epochs == 0 or not np.ptp(prepared, axis=0).any():

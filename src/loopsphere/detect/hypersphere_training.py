@@ -15,7 +15,7 @@ from loopsphere.detect.base import Float64Array
 if TYPE_CHECKING:
     import torch
 
-    from loopsphere.detect.autoencoders import Schedule
+    from loopsphere.detect.autoencoders import Perceptron, Schedule
     from loopsphere.detect.hypersphere import Hypersphere
 
 N_HIDDEN = 128
@@ -23,6 +23,7 @@ _CENTER_GUARD = 0.1
 _SMALLEST_SPLIT = 10
 _N_SHUFFLED = 500
 _WARM_UP_STEPS = 100
+_FEW_STEPS = 160
 
 
 @dataclass(frozen=True)
@@ -71,40 +72,22 @@ def train_member(estimator: Hypersphere, roles: Roles, eta: float, seed: int) ->
 
     device = torch.device(estimator.device)
     generator = torch.Generator(device).manual_seed(seed)
-
-    def tensor(array: Float64Array) -> torch.Tensor:
-        return torch.tensor(array, dtype=torch.float32, device=device)
-
-    train, held_out, shuffled, odd = map(tensor, (roles.train, roles.held_out, roles.shuffled, roles.odd))
-    is_paper, is_residual_map = estimator.preset == "paper", estimator.is_residual_map()
+    train, held_out, shuffled, odd = (
+        torch.tensor(loops, dtype=torch.float32, device=device)
+        for loops in (roles.train, roles.held_out, roles.shuffled, roles.odd)
+    )
     schedule = _schedule(estimator, len(train))
     encoder: nets.Perceptron | nets.ResidualEncoder
-    if is_residual_map:
-        encoder = nets.ResidualEncoder(
-            tensor(estimator.components_), estimator.component_scale_, N_HIDDEN, generator
-        ).to(device)
+    if estimator.is_residual_map():
+        components = torch.tensor(estimator.components_, dtype=torch.float32, device=device)
+        encoder = nets.ResidualEncoder(components, estimator.component_scale_, N_HIDDEN, generator)
+        train, held_out, shuffled, odd = map(encoder.split, (train, held_out, shuffled, odd))
     else:
-        widths = [int(width) for width in estimator.widths_]
-        autoencoder = nets.Autoencoder(
-            widths,
-            generator,
-            skips=estimator.network == "residual",
-            batch_norm=is_paper,
-            dropout=0.2 if is_paper else 0.0,
-        ).to(device)
-        encoder = autoencoder.encoder
-        nets.train(
-            autoencoder,
-            train,
-            lambda batch: ((autoencoder(batch) - batch) ** 2).mean(),
-            lambda: float(((autoencoder(held_out) - held_out) ** 2).mean()),
-            schedule,
-            generator,
-        )
+        encoder = _pretrained(estimator, train, held_out, schedule, generator)
     encoder.eval()
     with torch.no_grad():
         center = encoder(train).mean(dim=0)
-        if not is_residual_map:
+        if isinstance(encoder, nets.Perceptron):
             center = torch.where(
                 center.abs() < _CENTER_GUARD, torch.where(center < 0, -_CENTER_GUARD, _CENTER_GUARD), center
             )
@@ -119,23 +102,62 @@ def train_member(estimator: Hypersphere, roles: Roles, eta: float, seed: int) ->
             value = value + distances(held_out).median() / distances(odd).median().clamp(min=1e-30)
         return float(value)
 
+    def held_out_value() -> float:
+        return float(distances(held_out).mean()) if estimator.preset == "paper" else contrast()
+
     with torch.no_grad():
         untrained_contrast = contrast()
     loss = _objective(estimator, distances, train, odd, eta)
-    stop = (lambda: float(distances(held_out).mean())) if is_paper else contrast
-    curve = nets.train(encoder, train, loss, stop, schedule, generator)
+    if isinstance(encoder, nets.ResidualEncoder) and schedule.max_epochs:
+        encoder.solve(train)
+    curve = nets.train(encoder, train, loss, held_out_value, schedule, generator)
     with torch.no_grad():
         trained_contrast = contrast()
-    network = encoder.correction if isinstance(encoder, nets.ResidualEncoder) else encoder
-    weights, biases = nets.flat_layers(network)
+    if isinstance(encoder, nets.Perceptron):
+        weights, biases = nets.flat_layers(encoder)
+        center_of_loops = center.to("cpu", torch.float64).numpy()
+    else:
+        weights, biases = encoder.flat()
+        if trained_contrast >= untrained_contrast:  # correct nothing
+            weights, trained_contrast = np.zeros_like(weights), untrained_contrast
+        center_of_loops = encoder.in_loops(center)
     return Member(
         weights.astype(np.float32),
         biases.astype(np.float32),
-        center.to("cpu", torch.float64).numpy(),
+        center_of_loops,
         trained_contrast,
         untrained_contrast,
         curve,
     )
+
+
+def _pretrained(
+    estimator: Hypersphere,
+    train: torch.Tensor,
+    held_out: torch.Tensor,
+    schedule: Schedule,
+    generator: torch.Generator,
+) -> Perceptron:
+    """Return the encoder of an autoencoder that was trained to reconstruct."""
+    from loopsphere.detect import autoencoders as nets
+
+    is_paper = estimator.preset == "paper"
+    autoencoder = nets.Autoencoder(
+        [int(width) for width in estimator.widths_],
+        generator,
+        skips=estimator.network == "residual",
+        batch_norm=is_paper,
+        dropout=0.2 if is_paper else 0.0,
+    ).to(train.device)
+    nets.train(
+        autoencoder,
+        train,
+        lambda batch: ((autoencoder(batch) - batch) ** 2).mean(),
+        lambda: float(((autoencoder(held_out) - held_out) ** 2).mean()),
+        schedule,
+        generator,
+    )
+    return autoencoder.encoder
 
 
 def _schedule(estimator: Hypersphere, n_train: int) -> Schedule:
@@ -145,8 +167,13 @@ def _schedule(estimator: Hypersphere, n_train: int) -> Schedule:
     if estimator.preset == "paper":
         max_epochs = 1000 if estimator.max_epochs is None else estimator.max_epochs
         return Schedule(max_epochs, 10, 32, 1e-5, 1e-5, cosine=True)
+    batch_size = min(max(n_train // 8, 8), 256)
+    if estimator.is_residual_map():  # it starts from a solution, so few steps are left to take
+        few_epochs = int(np.clip(_FEW_STEPS * batch_size // n_train, 8, 20))
+        max_epochs = few_epochs if estimator.max_epochs is None else estimator.max_epochs
+        return Schedule(max_epochs, 5, batch_size, 3e-3, 1e-3)
     max_epochs = 60 if estimator.max_epochs is None else estimator.max_epochs
-    return Schedule(max_epochs, 10, min(max(n_train // 8, 8), 256), 1e-3, 1e-3)
+    return Schedule(max_epochs, 10, batch_size, 1e-3, 1e-3)
 
 
 def _objective(

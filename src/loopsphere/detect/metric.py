@@ -42,12 +42,15 @@ def neighbour_metric(latent: Float64Array) -> tuple[npt.NDArray[np.float32], Flo
     """
     if len(latent) < 2:
         return np.empty((0, latent.shape[1]), dtype=np.float32), np.empty(0)
-    basis = _row_space(latent - latent.mean(axis=0))
-    variances, vectors = np.linalg.eigh(_neighbour_scatter(latent @ basis.T))
-    kept = variances > np.finfo(np.float64).eps * len(basis) * max(variances[-1], 0.0)
+    # Fewer loops than dimensions span a space of their own, where the scatter is smaller.
+    basis = _row_space(latent - latent.mean(axis=0)) if len(latent) <= latent.shape[1] else None
+    variances, vectors = np.linalg.eigh(_neighbour_scatter(latent if basis is None else latent @ basis.T))
+    kept = variances > np.finfo(np.float64).eps * len(variances) * max(variances[-1], 0.0)
     if not kept.any():
         return np.empty((0, latent.shape[1]), dtype=np.float32), np.empty(0)
-    variances, axes = variances[kept], vectors.T[kept] @ basis
+    variances, axes = variances[kept], vectors.T[kept]
+    if basis is not None:
+        axes = axes @ basis
     floor = SHRINKAGE * variances.mean()
     return axes.astype(np.float32), np.sqrt(floor / (variances + floor))
 
@@ -57,15 +60,16 @@ def measured(latent: Float64Array, axes: npt.NDArray[np.float32], gains: Float64
     if not gains.size:
         return latent
     directions = axes.astype(np.float64)
-    shrunk: Float64Array = latent + (latent @ directions.T * (gains - 1.0)) @ directions
-    return shrunk
+    if len(latent) < len(axes):
+        shrunk: Float64Array = latent + (latent @ directions.T * (gains - 1.0)) @ directions
+        return shrunk
+    change = (directions.T * (gains - 1.0)) @ directions  # of many loops, the cheaper way
+    change[np.diag_indices_from(change)] += 1.0
+    return latent @ change
 
 
 def _row_space(centred: Float64Array) -> Float64Array:
-    """Return orthonormal rows that span those of `centred`; all directions where loops are many."""
-    n_loops, dimension = centred.shape
-    if n_loops > dimension:
-        return np.eye(dimension)
+    """Return orthonormal rows that span those of `centred`, which are no more than its columns."""
     # Centred rows add up to zero: the last one adds no direction.
     return np.linalg.qr(centred[:-1].T)[0].T
 
