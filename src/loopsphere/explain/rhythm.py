@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft, ndimage
 
+from loopsphere.explain.quantiles import weighted_quantile
 from loopsphere.explain.spectra import band_matrix, power_frames
 from loopsphere.types import Float32Array
 
@@ -208,7 +209,7 @@ def swing(curve: OnsetCurve, bpm: float) -> float | None:
     is_off = (places > 0.7) & (places < 1.55)
     if weights[is_off].sum() < 0.08 * weights.sum() or is_off.sum() < 3:
         return None
-    return float(_weighted_median(places[is_off], weights[is_off]) - 1.0)
+    return weighted_quantile(places[is_off], weights[is_off], 0.5) - 1.0
 
 
 def timing_ms(curve: OnsetCurve, bpm: float) -> float | None:
@@ -248,11 +249,5 @@ def _places(curve: OnsetCurve, bpm: float) -> tuple[FloatArray, FloatArray]:
     from_beat = (places + 1.0) % 2.0 - 1.0
     is_beat = np.abs(from_beat) < 0.5
     if is_beat.any():
-        places = places - _weighted_median(from_beat[is_beat], weights[is_beat])
+        places = places - weighted_quantile(from_beat[is_beat], weights[is_beat], 0.5)
     return np.asarray(places % 2.0), weights
-
-
-def _weighted_median(values: FloatArray, weights: FloatArray) -> float:
-    order = np.argsort(values)
-    passed = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(passed, passed[-1] / 2)])

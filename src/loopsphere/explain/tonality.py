@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from loopsphere.explain.names import Key
+from loopsphere.explain.quantiles import weighted_quantile
 from loopsphere.explain.spectra import power_frames
 from loopsphere.types import Float32Array
 
@@ -104,8 +105,8 @@ def tonality(waveform: Float32Array) -> Tonality | None:
     classes = np.rint(midi - tuning_cents / 100).astype(np.int64) % 12
     key, confidence = best_key(_chroma(frames, classes, sounding))
     return Tonality(
-        pitch_low_midi=_weighted_quantile(midi, sounding, 0.05),
-        pitch_high_midi=_weighted_quantile(midi, sounding, 0.95),
+        pitch_low_midi=weighted_quantile(midi, sounding, 0.05),
+        pitch_high_midi=weighted_quantile(midi, sounding, 0.95),
         polyphony=float(np.average((strength > 0).sum(axis=1), weights=weights)),
         scale_fit=scale_fit(np.bincount(classes, sounding, 12).astype(np.float64)),
         tuning_cents=tuning_cents,
@@ -258,9 +259,3 @@ def best_key(chroma: FloatArray) -> tuple[Key, float]:
     mode, tonic = divmod(int(order[-1]), 12)
     margin = fits.flat[order[-1]] - fits.flat[order[-2]]
     return Key(tonic, bool(mode)), float(np.clip(fits[mode, tonic] * min(1.0, 4.0 * margin), 0.0, 1.0))
-
-
-def _weighted_quantile(values: FloatArray, weights: FloatArray, quantile: float) -> float:
-    order = np.argsort(values)
-    passed = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(passed, quantile * passed[-1])])
