@@ -15,7 +15,8 @@ from loopsphere.benchmarking.report import results_markdown
 from loopsphere.benchmarking.roster import make_roster
 from loopsphere.benchmarking.sources import read_embeddings, read_labels, synthesise_planted
 from loopsphere.encoders import load_encoder
-from loopsphere.errors import NothingUsableError, UnknownNameError
+from loopsphere.errors import MissingExtraError, NothingUsableError, UnknownNameError
+from loopsphere.evaluate import figures
 from loopsphere.evaluate.false_alarms import FalseAlarms
 from loopsphere.evaluate.intervals import Interval
 from loopsphere.evaluate.planted import MAGNITUDES, PlantedSet, planted_faults
@@ -235,6 +236,13 @@ def test_pickled_or_foreign_files_are_refused(tmp_path):
     np.save(tmp_path / "alone.npy", np.eye(6))
     with pytest.raises(NothingUsableError, match="a single array"):
         read_embeddings(tmp_path / "alone.npy", group="folder")
+
+
+def test_what_cannot_be_drawn_is_told_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "find_spec", lambda name: None)  # as where the extra is not installed
+    request = BenchmarkRequest(embeddings=tmp_path / "absent.npz")
+    with pytest.raises(MissingExtraError, match=r"pip install 'loopsphere\[plots\]'"):
+        run_benchmark(request, tmp_path / "out", command="", progress=silent)
 
 
 def test_folders_too_small_for_the_protocol_are_refused(tmp_path):

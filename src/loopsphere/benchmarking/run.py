@@ -26,6 +26,7 @@ from loopsphere.detect import DEFAULT_DETECTOR, SCAN_DETECTOR
 from loopsphere.embedding import Progress
 from loopsphere.errors import NothingUsableError
 from loopsphere.evaluate.false_alarms import FalseAlarms, false_alarm_rates
+from loopsphere.evaluate.figures import check_can_draw
 from loopsphere.evaluate.protocols import DetectorFactory, Trial, run_tasks
 from loopsphere.evaluate.tables import write_csv, write_false_alarms, write_trials
 from loopsphere.files import whole_file
@@ -100,6 +101,7 @@ def run_benchmark(
         A detector, a package or an encoder is not there.
     """
     roster = make_roster(default_roster() if detectors is None else detectors)
+    check_can_draw()
     folder = Path(out)
     skipped: list[SkippedFile] = []
     questions = list(gather(request, skipped=skipped, progress=progress))

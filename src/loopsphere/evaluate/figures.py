@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,18 @@ _KINDS = {"learnt": _BLUE, "held out": _GREEN, "odd": _RED}
 _MARKERS = {"learnt": "o", "held out": "s", "odd": "^"}
 _DPI = 150
 _N_COLUMNS = 3
+
+
+def check_can_draw() -> None:
+    """Refuse to draw without Matplotlib; before hours of work, not after.
+
+    Raises
+    ------
+    MissingExtraError
+        It is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("matplotlib is needed for figures: pip install 'loopsphere[plots]'")
 
 
 def box_plots(path: Path, trials: Sequence[Trial]) -> list[str]:
@@ -227,12 +240,9 @@ def training_curves(path: Path, curves: Mapping[str, Mapping[str, Sequence[float
 
 def _panels(n_rows: int, n_columns: int, *, width: float, height: float) -> tuple[Figure, list[Axes]]:
     """Return a figure without pyplot's global state, and its axes row by row; sizes in inches."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError(
-            "matplotlib is needed for figures: pip install 'loopsphere[plots]'"
-        ) from error
+    check_can_draw()
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     axes: Any = figure.subplots(n_rows, n_columns, squeeze=False)
     return figure, list(axes.reshape(-1))
