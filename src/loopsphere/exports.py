@@ -12,10 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from loopsphere.explain.localise import OddRange
-from loopsphere.files import whole_file
+from loopsphere.files import portable_name, whole_file
 from loopsphere.types import LoopScore
-
-_FORBIDDEN = str.maketrans(dict.fromkeys('<>:"/\\|?*', "_"))
 
 
 def write_playlist(path: str | os.PathLike[str], loops: Sequence[LoopScore]) -> None:
@@ -138,7 +136,7 @@ def _place_all(
     placed = []
     for rank, loop in enumerate(loops, start=1):
         source = Path(loop.path).absolute()
-        name = f"{rank:0{digits}d} {source.name.translate(_FORBIDDEN)}"
+        name = f"{rank:0{digits}d} {portable_name(source.name)}"
         placed.append(_place(target, name, partial(make, source)))
     return placed
 

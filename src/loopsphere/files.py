@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+_FORBIDDEN = re.compile(r'[<>:"/|?*\\\x00-\x1f]')
 
 
 @contextmanager
@@ -62,3 +65,8 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(above))
     if not os.access(above, os.W_OK):
         raise PermissionError(errno.EACCES, "cannot be written", os.fspath(above))
+
+
+def portable_name(name: str) -> str:
+    """Return a file's name with "_" for each character that Windows forbids in one."""
+    return _FORBIDDEN.sub("_", name)

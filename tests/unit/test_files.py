@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from loopsphere.files import check_writable, whole_file
+from loopsphere.files import check_writable, portable_name, whole_file
 
 
 def test_writes_and_makes_the_folder(tmp_path):
@@ -56,3 +56,8 @@ def test_what_cannot_be_written_is_told_before(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(PermissionError, match="cannot be written"):
         check_writable(tmp_path / "new" / "results.csv")
+
+
+def test_a_portable_name_keeps_all_that_windows_allows():
+    assert portable_name("Ünïque 🎸 (1) [a]'b.wav") == "Ünïque 🎸 (1) [a]'b.wav"
+    assert portable_name('what? "50 %": a\\b\n<2|*>.wav') == "what_ _50 %__ a_b__2___.wav"

@@ -91,8 +91,10 @@ def print_result(console: Console, result: ScoreResult, n_rows: int) -> None:
 
 def print_duplicates(console: Console, result: DuplicateResult, n_rows: int) -> None:
     """Print each group of copies below its first loop, then the other pairs, with reasons; and the count."""
-    is_copy = {pair: pair.kind in ("exact", "same audio") for pair in result.pairs}
-    reason_of = {(pair.first, pair.second): pair.reason for pair in result.pairs if is_copy[pair]}
+    from loopsphere.library.duplicates import DUPLICATES
+
+    copies = [pair for pair in result.pairs if pair.kind in DUPLICATES]
+    reason_of = {(pair.first, pair.second): pair.reason for pair in copies}
     group_of = {path: number for number, paths in enumerate(result.groups) for path in paths}
     lines: list[str] = []
     for first, *others in result.groups:
@@ -106,7 +108,7 @@ def print_duplicates(console: Console, result: DuplicateResult, n_rows: int) -> 
             lines.append(f"  {other}: {reason}{of}")
     for pair in result.pairs:
         is_listed = pair.first in group_of and group_of[pair.first] == group_of.get(pair.second)
-        if not is_copy[pair] and not is_listed:
+        if pair.kind not in DUPLICATES and not is_listed:
             lines += [pair.first, f"  {pair.second}: {pair.reason}"]
     for line in lines[:n_rows]:
         console.print(Text(line))

@@ -12,13 +12,12 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from loopsphere.errors import AudioError, LoopsphereError, first_line
-from loopsphere.files import whole_file
+from loopsphere.files import portable_name, whole_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters at least: `C:` is a drive
-_FORBIDDEN = re.compile(r'[<>:"|?*\\\x00-\x1f]')  # in names on Windows
 _MAX_FILE_BYTES = 2 << 30
 """Ten minutes of eight channels at 96 kHz in 32 bits are 1.8 GB."""
 _COPY_BYTES = 1 << 20
@@ -116,7 +115,7 @@ def local_file(path: str) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory(prefix="loopsphere-") as folder:
         # Its name is kept: tempo and key may stand in it.
-        copy = Path(folder) / _FORBIDDEN.sub("_", PurePosixPath(path).name)
+        copy = Path(folder) / portable_name(PurePosixPath(path).name)
         try:
             system, inside = file_system(path)
             with system.open_input_stream(inside) as source, copy.open("wb") as target:
