@@ -6,8 +6,8 @@ import sys
 
 def main() -> None:
     """Run the `loopsphere` command."""
-    # Importing torch and scikit-learn makes a million objects that stay; looking through them for garbage every
-    # 700 would take a tenth of the time to the first result.
+    # Importing torch and scikit-learn makes hundreds of thousands of objects that stay; to look for garbage
+    # after every 700 takes a tenth of the time to the first result.
     gc.set_threshold(50_000, 20, 100)
     from loopsphere.cli.commands import app
 
