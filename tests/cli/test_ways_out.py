@@ -97,17 +97,18 @@ def test_what_cannot_be_written_is_refused_before_the_work(collection, tmp_path)
     "command",
     ["scan", "fit -o new.loopsphere", "embed -o new.npz", "duplicates", "explain none.wav", "demo --out"],
 )
-def test_a_folder_is_no_place_for_json(command, collection, tmp_path) -> None:
-    (tmp_path / "taken").mkdir()
-    arguments = [*command.split(), tmp_path / "new" if command.startswith("demo") else collection]
-    result = CliRunner().invoke(app, [*map(str, arguments), "--json", str(tmp_path / "taken")])
+def test_a_folder_is_no_place_for_json(command, tmp_path) -> None:
+    loops, taken = tmp_path / "loops", tmp_path / "taken"
+    loops.mkdir()
+    taken.mkdir()
+    arguments = [*command.split(), tmp_path / "new" if command.startswith("demo") else loops]
+    result = CliRunner().invoke(app, [*map(str, arguments), "--json", str(taken)])
     assert result.exit_code == 1
-    assert result.stderr == f"loopsphere: {tmp_path / 'taken'}: Is a directory\n"
-    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
-    assert not (collection / ".loopsphere").exists()
+    assert result.stderr == f"loopsphere: {taken}: Is a directory\n"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["loops", "taken"]
 
 
-def test_a_wrong_detector_leaves_no_library(collection) -> None:
-    result = CliRunner().invoke(app, ["scan", str(collection), "--detector", "none"])
+def test_a_wrong_detector_leaves_no_library(tmp_path) -> None:
+    result = CliRunner().invoke(app, ["scan", str(tmp_path), "--detector", "none"])
     assert result.exit_code == 2
-    assert not (collection / ".loopsphere").exists()
+    assert not list(tmp_path.iterdir())
