@@ -105,6 +105,8 @@ def test_fit_info_score(collection, tmp_path):
     assert "learnt 36 loops (knn on bundled)" in fitted.stdout
     info = run("info", model, "--json", "-")
     assert json.loads(info.stdout)["n_loops"] == 36
+    told = dict(line.split(maxsplit=1) for line in run("info", model).stdout.splitlines())
+    assert (told["detector"], told["alpha"], told["notes"]) == ("knn", "0.1", "none")
     scored = run("score", model, collection / "bass", "--json", tmp_path / "scores.json")
     assert scored.exit_code == 0, scored.output
     record = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))

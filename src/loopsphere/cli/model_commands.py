@@ -163,10 +163,20 @@ def info(
         from loopsphere.model import load_model
 
         summary = load_model(model).summary()
+        del summary["skipped"]  # `fit` told, and the file does not keep it
     report = console(stderr=is_stdout(json))
     for name, value in summary.items():
-        shown = (
-            ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else value
-        )
-        report.print(f"{name.replace('_', ' '):26} {shown}", markup=False)
+        report.print(f"{name.replace('_', ' '):26} {_shown(value)}", markup=False)
     emit_json(json, summary)
+
+
+def _shown(value: object) -> str:
+    match value:
+        case dict():
+            return ", ".join(f"{key} {item}" for key, item in value.items())
+        case list():
+            return "; ".join(map(str, value)) or "none"
+        case float():
+            return f"{value:.4g}"
+        case _:
+            return "none" if value is None else str(value)

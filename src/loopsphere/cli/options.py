@@ -64,7 +64,9 @@ Top = Annotated[int, typer.Option(min=0, help="How many of the oddest loops to p
 Library = Annotated[
     str | None,
     typer.Option(
-        "--library", metavar="FOLDER", help="What is heard is remembered there; DIR/.loopsphere if not given."
+        "--library",
+        metavar="FOLDER",
+        help="What is heard is remembered there. Without, DIR/.loopsphere, which scan and duplicates make.",
     ),
 ]
 NoLibrary = Annotated[bool, typer.Option("--no-library", help="Remember nothing and recall nothing.")]

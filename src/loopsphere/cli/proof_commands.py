@@ -64,7 +64,9 @@ def benchmark(
     array: Annotated[
         str | None, typer.Option(help="The array of --embeddings to use, if it has several.")
     ] = None,
-    labels: Annotated[Path | None, typer.Option(help="A CSV with path, is_odd and perhaps group.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="A CSV with path, is_odd (0 or 1), perhaps group and fault.")
+    ] = None,
     planted: Annotated[
         bool,
         typer.Option("--planted", help="Plant faults in synthesised loops, beside what else is asked for."),
