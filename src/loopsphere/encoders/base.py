@@ -111,18 +111,7 @@ class Encoder:
         return FrontEnd(self.mel, fusion=self.config.fusion, listens=self.tagger is not None)
 
     def views(self, waveform: Float32Array) -> Views:
-        """Return what the networks see of one clip.
-
-        Parameters
-        ----------
-        waveform : float32 ndarray of shape (n_samples,)
-            Mono, at `mel.sample_rate`.
-
-        Raises
-        ------
-        FeatureError
-            `waveform` is not 1-D, is empty or is not finite.
-        """
+        """Return what the networks see of one clip; see `FrontEnd.views`."""
         return self.front_end.views(waveform)
 
     def token_grids(

@@ -110,23 +110,12 @@ class Tables:
             table.merge_insert(key).when_matched_update_all().when_not_matched_insert_all().execute(rows)
             self._compact(table, _FEW_FRAGMENTS * 4)
 
-    def append(self, name: str, rows: pa.Table) -> None:
-        """Add rows; all of them or none."""
-        with self._held("written"):
-            self._made(name, rows.schema).add(rows)
-
     def delete(self, name: str, where: str) -> None:
         """Remove rows."""
         with self._held("written"):
             table = self._table(name)
             if table is not None:
                 table.delete(where)
-
-    def count(self, name: str, where: str | None = None) -> int:
-        """Return the number of rows."""
-        with self._held("read"):
-            table = self._table(name)
-            return 0 if table is None else int(table.count_rows(where))
 
     def tidy(self) -> None:
         """Merge the many small files that many small writes leave."""
