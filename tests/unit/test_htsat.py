@@ -7,7 +7,7 @@ import torch
 
 from loopsphere.errors import FeatureError
 from loopsphere.models.ffm import AttentionalFeatureFusion, FeatureFusion
-from loopsphere.models.htsat import HTSAT, HTSAT_BASE, HTSAT_LOOPS, HTSAT_TINY, HTSATConfig, PatchMerging
+from loopsphere.models.htsat import HTSAT, HTSAT_BASE, HTSAT_LOOPS, HTSAT_TINY, HTSATConfig
 from random_networks import SMALL_HTSAT, small_network
 
 
@@ -101,16 +101,6 @@ def test_local_patches_fill_up_the_width() -> None:
     fusion = FeatureFusion(channels=8, patch_size=4, patch_stride=4).eval()
     with torch.inference_mode():
         assert fusion(torch.zeros(1, 8, 16, 16), torch.zeros(1, 3, 64, 64)).shape == (1, 8, 16, 16)
-
-
-def test_patch_merging_takes_four_neighbours() -> None:
-    merging = PatchMerging(4)
-    tokens = torch.randn(1, 6, 6, 4)
-    changed = tokens.clone()
-    changed[:, 2:4, 2:4] += torch.randn(2, 2, 4)
-    with torch.inference_mode():
-        moved = (merging(changed) - merging(tokens)).abs().sum(-1)[0] > 0
-    assert moved.nonzero().tolist() == [[1, 1]]
 
 
 def test_every_weight_has_a_gradient() -> None:

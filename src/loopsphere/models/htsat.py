@@ -16,8 +16,7 @@ from torch.nn import functional
 
 from loopsphere.errors import FeatureError
 from loopsphere.models.ffm import FeatureFusion
-
-_MASKED = -100.0  # Swin's value for pairs that a shifted window must keep apart
+from loopsphere.models.swin import Stage
 
 
 @dataclass(frozen=True)
@@ -80,141 +79,6 @@ HTSAT_LOOPS = HTSATConfig(
 )
 
 
-class WindowAttention(nn.Module):
-    """Multi-head self-attention inside square windows, with a learnt bias for relative position.
-
-    Parameters
-    ----------
-    dim, n_heads : int
-        Channels and heads.
-    resolution : tuple of int
-        Height and width of the token map.
-    window_size : int
-        Tokens; a map that is no larger is one window.
-    shift : bool
-        Whether the windows are shifted by half their size (Liu et al. 2021, arXiv 2103.14030, section 3.2).
-
-    Shape
-    -----
-    tokens, output : (n_clips, height, width, dim)
-    """
-
-    def __init__(
-        self, dim: int, n_heads: int, resolution: tuple[int, int], window_size: int, *, shift: bool
-    ) -> None:
-        super().__init__()
-        self.n_heads = n_heads
-        self.window_size = min(window_size, *resolution)
-        self.shift = self.window_size // 2 if shift and min(resolution) > window_size else 0
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
-        self.position_bias = nn.Parameter(torch.zeros((2 * self.window_size - 1) ** 2, n_heads))
-        nn.init.trunc_normal_(self.position_bias, std=0.02)
-        self.register_buffer("position_index", _position_index(self.window_size), persistent=False)
-        mask = _shift_mask(resolution, self.window_size, self.shift)
-        self.register_buffer("shift_mask", mask, persistent=False)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Return the tokens, each a mix of those in its window."""
-        n_clips, height, width, dim = tokens.shape
-        side = self.window_size
-        rows, columns = height // side, width // side
-        if self.shift:
-            tokens = tokens.roll((-self.shift, -self.shift), (1, 2))
-        windows = tokens.view(n_clips, rows, side, columns, side, dim).transpose(2, 3)
-        # Two axes for linear layers: with more, bfloat16 takes a slow path.
-        qkv = self.qkv(windows.reshape(-1, dim))
-        # Windows that differ in their bias share an axis with the heads: one bias serves all clips.
-        n_windows = rows * columns if self.shift else 1
-        qkv = qkv.view(-1, n_windows, side * side, 3, self.n_heads, dim // self.n_heads)
-        query, key, value = qkv.permute(3, 0, 1, 4, 2, 5).flatten(2, 3)
-        bias = self._bias(n_windows).to(query.dtype)
-        attended = functional.scaled_dot_product_attention(query, key, value, bias)
-        attended = attended.view(-1, n_windows, self.n_heads, side * side, dim // self.n_heads)
-        attended = self.proj(attended.transpose(2, 3).reshape(-1, dim))
-        attended = attended.view(n_clips, rows, columns, side, side, dim)
-        tokens = attended.transpose(2, 3).reshape(n_clips, height, width, dim)
-        if self.shift:
-            tokens = tokens.roll((self.shift, self.shift), (1, 2))
-        return tokens
-
-    def _bias(self, n_windows: int) -> Tensor:
-        assert isinstance(self.position_index, Tensor)
-        bias = self.position_bias[self.position_index].permute(2, 0, 1)[None]
-        if isinstance(self.shift_mask, Tensor):
-            bias = bias + self.shift_mask[:, None]
-        return bias.expand(n_windows, -1, -1, -1).flatten(0, 1)[None]
-
-
-def _position_index(side: int) -> Tensor:
-    """Row of the bias table for each pair of tokens in a window, (side², side²)."""
-    # Always computed, also where the network is made without memory, on the meta device.
-    axis = torch.arange(side, device="cpu")
-    coordinates = torch.cartesian_prod(axis, axis)
-    offset = coordinates[:, None] - coordinates[None, :] + side - 1
-    return offset[..., 0] * (2 * side - 1) + offset[..., 1]
-
-
-def _shift_mask(resolution: tuple[int, int], side: int, shift: int) -> Tensor | None:
-    """0 where two tokens of a shifted window are neighbours, `_MASKED` where the shift wrapped one."""
-    if shift == 0:
-        return None
-    height, width = resolution
-    row, column = torch.arange(height, device="cpu"), torch.arange(width, device="cpu")
-    row_region = (row >= height - side).int() + (row >= height - shift).int()
-    column_region = (column >= width - side).int() + (column >= width - shift).int()
-    region = row_region[:, None] * 3 + column_region[None, :]
-    windows = region.view(height // side, side, width // side, side).transpose(1, 2).reshape(-1, side * side)
-    return (windows[:, None, :] != windows[:, :, None]) * _MASKED
-
-
-class Block(nn.Module):
-    """Attention and a two-layer perceptron, each normalised before and added to its input.
-
-    Shape
-    -----
-    tokens, output : (n_clips, height, width, dim)
-    """
-
-    def __init__(
-        self, config: HTSATConfig, dim: int, n_heads: int, resolution: tuple[int, int], *, shift: bool
-    ) -> None:
-        super().__init__()
-        hidden = int(config.mlp_ratio * dim)
-        self.norm1 = nn.LayerNorm(dim)
-        self.attention = WindowAttention(dim, n_heads, resolution, config.window_size, shift=shift)
-        self.norm2 = nn.LayerNorm(dim)
-        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Return the tokens after attention and perceptron."""
-        tokens = tokens + self.attention(self.norm1(tokens))
-        processed: Tensor = self.mlp(self.norm2(tokens).flatten(0, 2))
-        return tokens + processed.view(tokens.shape)
-
-
-class PatchMerging(nn.Module):
-    """Halve height and width: four neighbours become one token of twice the channels.
-
-    Shape
-    -----
-    tokens : (n_clips, height, width, dim)
-    output : (n_clips, height // 2, width // 2, 2 * dim)
-    """
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(4 * dim)
-        self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Return a quarter of the tokens."""
-        quarters = [tokens[:, row::2, column::2] for column in (0, 1) for row in (0, 1)]
-        joined = torch.cat(quarters, dim=-1)
-        merged: Tensor = self.reduction(self.norm(joined).flatten(0, 2))
-        return merged.view(*joined.shape[:3], -1)
-
-
 class HTSAT(nn.Module):
     """HTS-AT encoder with optional feature fusion.
 
@@ -239,7 +103,7 @@ class HTSAT(nn.Module):
             else None
         )
         self.patch_norm = nn.LayerNorm(config.width)
-        self.stages = nn.ModuleList(self._stage(index) for index in range(len(config.depths)))
+        self.stages = nn.ModuleList(_stages(config))
         self.norm = nn.LayerNorm(config.embedding_dim)
         self._stage_dtype: torch.dtype | None = None
         self.apply(_initialise)
@@ -248,18 +112,6 @@ class HTSAT(nn.Module):
         """Run the stages, nearly all of the work, in `dtype`; what is before and behind stays float32."""
         self.stages.to(dtype)
         self._stage_dtype = dtype
-
-    def _stage(self, index: int) -> nn.Sequential:
-        """Patch merging (from the second stage on) and the stage's blocks."""
-        config = self.config
-        side = config.image_size // config.patch_stride // 2**index
-        dim = config.width * 2**index
-        merging: list[nn.Module] = [PatchMerging(dim // 2)] if index else []
-        blocks = [
-            Block(config, dim, config.n_heads[index], (side, side), shift=bool(block % 2))
-            for block in range(config.depths[index])
-        ]
-        return nn.Sequential(*merging, *blocks)
 
     def tokens(
         self,
@@ -302,14 +154,17 @@ class HTSAT(nn.Module):
             patches = patches.clone()
             whole = patches[is_longer].permute(0, 3, 1, 2)
             patches[is_longer] = self.fusion(whole, self._image(local_views)).permute(0, 2, 3, 1)
-        tokens = self.patch_norm(patches)
+        tokens = self.patch_norm(patches).flatten(1, 2)
         if self._stage_dtype is not None:
             tokens = tokens.to(self._stage_dtype)
         found: dict[int, Tensor] = {}
         for index, stage in enumerate(self.stages[: max(wanted) + 1]):
+            assert isinstance(stage, Stage)
             tokens = stage(tokens)
             if index in wanted:
-                exact = tokens if self._stage_dtype is None else tokens.float()
+                exact = stage.in_image(tokens)
+                if self._stage_dtype is not None:
+                    exact = exact.float()
                 found[index] = self._unfold(self.norm(exact) if index == len(self.stages) - 1 else exact)
         return tuple(found[index] for index in wanted)
 
@@ -354,6 +209,16 @@ class HTSAT(nn.Module):
         n_clips, n_views = views.shape[:2]
         pieces = views.reshape(n_clips, n_views, self.config.freq_ratio, self.config.image_size, n_mels)
         return pieces.transpose(3, 4).flatten(2, 3)
+
+
+def _stages(config: HTSATConfig) -> list[Stage]:
+    side, dim = config.image_size // config.patch_stride, config.width
+    stages: list[Stage] = []
+    order = torch.arange(side * side, device="cpu")
+    for n_heads, depth in zip(config.n_heads, config.depths, strict=True):
+        stages.append(Stage(dim, n_heads, depth, side, config.window_size, config.mlp_ratio, order))
+        order, side, dim = stages[-1].order, side // 2, 2 * dim
+    return stages
 
 
 def _initialise(module: nn.Module) -> None:

@@ -1,0 +1,296 @@
+"""Stages of a Swin transformer: attention inside square windows, shifted by half in every second block.
+
+Norms, linear layers and sums treat each token alone, so tokens need not lie in the order of the image. Here
+they lie in the order in which attention wants them: window after window, row after row inside a window. Only
+where the next block's windows lie elsewhere are they moved, by one gather; and the gather that brings four
+neighbours together for patch merging puts them into the windows of the next stage as well. An order is an
+integer Tensor that tells the place in the image, counted row by row, of each token.
+
+Where nothing is learnt, a stage takes few clips at once, so that what one layer hands to the next stays in
+the processor's cache, and bfloat16 on the CPU has ways of its own (`_by_hand`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_MASKED = -100.0  # Swin's value for pairs that a shifted window must keep apart
+_BYTES_AT_ONCE = 3 * 2**19
+"""Of tokens that a stage takes through its blocks together; a few times this is alive at any time."""
+
+
+def window_order(side: int, window: int, shift: int) -> Tensor:
+    """Return the order of windows that begin `shift` tokens down and to the right, (side²,).
+
+    What the shift pushes over an edge comes in at the other (Liu et al. 2021, arXiv 2103.14030, section 3.2).
+    """
+    # Always computed, also where the network is made without memory, on the meta device.
+    image = torch.arange(side * side, device="cpu").view(side, side).roll((-shift, -shift), (0, 1))
+    n_windows = side // window
+    return image.view(n_windows, window, n_windows, window).transpose(1, 2).flatten()
+
+
+def quarters(order: Tensor, side: int) -> Tensor:
+    """Return where the four tokens lie that become each token of an image of that side, (4 * side²,)."""
+    row, column = order // side, order % side
+    first = 2 * row * 2 * side + 2 * column
+    return torch.stack([first, first + 2 * side, first + 1, first + 2 * side + 1], dim=1).flatten()
+
+
+class WindowAttention(nn.Module):
+    """Multi-head self-attention inside square windows, with a learnt bias for relative position.
+
+    Parameters
+    ----------
+    dim, n_heads : int
+        Channels and heads.
+    side : int
+        Of the token map.
+    window : int
+        Side of a window, in tokens.
+    shift : int
+        By how many tokens the windows are shifted.
+
+    Shape
+    -----
+    tokens, output : (n_clips, side², dim), in the order of the windows
+    bias : as `bias` returns it
+    """
+
+    def __init__(self, dim: int, n_heads: int, side: int, window: int, shift: int) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.area = window * window
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+        self.position_bias = nn.Parameter(torch.zeros((2 * window - 1) ** 2, n_heads))
+        nn.init.trunc_normal_(self.position_bias, std=0.02)
+        self.register_buffer("position_index", _position_index(window), persistent=False)
+        self.register_buffer("shift_mask", _shift_mask(side, window, shift), persistent=False)
+
+    def bias(self, tokens: Tensor) -> Tensor:
+        """Return what is added to the scores of these tokens, (n_heads, area, area) of query and key.
+
+        Shifted windows differ in it: then (n_windows * n_heads, area, area). Where attention is worked out
+        by hand, keys come before queries.
+        """
+        assert isinstance(self.position_index, Tensor)
+        bias = self.position_bias[self.position_index].permute(2, 0, 1)
+        if isinstance(self.shift_mask, Tensor):
+            bias = (bias + self.shift_mask[:, None]).flatten(0, 1)
+        bias = bias.to(tokens.dtype)
+        return bias.mT.contiguous() if _by_hand(tokens) else bias
+
+    def forward(self, tokens: Tensor, bias: Tensor) -> Tensor:
+        """Return the tokens, each a mix of those in its window."""
+        n_clips, n_tokens, dim = tokens.shape
+        n_windows = len(bias) // self.n_heads
+        # Two axes for linear layers: with more, bfloat16 takes a slow path.
+        qkv = _linear(self.qkv, tokens.reshape(-1, dim))
+        qkv = qkv.view(-1, n_windows, self.area, 3, self.n_heads, dim // self.n_heads)
+        query, key, value = qkv.permute(3, 0, 1, 4, 2, 5)
+        if _by_hand(tokens):
+            attended = _attend(query, key, value, bias)
+        else:
+            # Windows that differ in their bias share an axis with the heads: one bias serves all clips.
+            query, key, value = (part.flatten(1, 2) for part in (query, key, value))
+            attended = functional.scaled_dot_product_attention(query, key, value, bias[None])
+            attended = attended.view(-1, n_windows, self.n_heads, *attended.shape[2:])
+        attended = attended.transpose(2, 3).reshape(-1, dim)
+        return _linear(self.proj, attended).view(n_clips, n_tokens, dim)
+
+
+def _by_hand(tokens: Tensor) -> bool:
+    """Tell whether these are bfloat16 on a CPU and no gradients are wanted.
+
+    torch's ways for all cases are slow there: its attention takes twice the time for windows this small.
+    """
+    return tokens.dtype == torch.bfloat16 and tokens.device.type == "cpu" and not torch.is_grad_enabled()
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+    """Return what `scaled_dot_product_attention` does, for a bias with keys before queries.
+
+    All but the bias are (n, n_windows, n_heads, area, width).
+
+    Keys are the rows of the scores: a softmax down the columns needs no sums across a register.
+    """
+    *_, area, width = query.shape
+    scores = bias.repeat(len(query), 1, 1)
+    scores.baddbmm_(key.reshape(-1, area, width), query.reshape(-1, area, width).mT, alpha=width**-0.5)
+    mixed = torch.bmm(value.mT.reshape(-1, width, area), scores.softmax(1))
+    return mixed.view(query.mT.shape).mT
+
+
+def _linear(layer: nn.Linear, rows: Tensor, *, gelu: bool = False) -> Tensor:
+    """Apply a linear layer, and GELU behind it, to rows.
+
+    oneDNN adds the bias and applies GELU while it writes the product; torch offers that to its compiler only.
+    """
+    if _by_hand(rows) and _has_fused_linear():
+        activation = "gelu" if gelu else "none"
+        fused: Tensor = torch.ops.mkldnn._linear_pointwise(
+            rows, layer.weight, layer.bias, activation, [], "none"
+        )
+        return fused
+    product: Tensor = layer(rows)
+    return functional.gelu(product) if gelu else product
+
+
+@cache
+def _has_fused_linear() -> bool:
+    """Tell whether this torch has oneDNN's linear layer, and a processor for it."""
+    return hasattr(torch.ops.mkldnn, "_linear_pointwise") and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def _position_index(window: int) -> Tensor:
+    """Row of the bias table for each pair of tokens in a window, (window², window²)."""
+    axis = torch.arange(window, device="cpu")
+    coordinates = torch.cartesian_prod(axis, axis)
+    offset = coordinates[:, None] - coordinates[None, :] + window - 1
+    return offset[..., 0] * (2 * window - 1) + offset[..., 1]
+
+
+def _shift_mask(side: int, window: int, shift: int) -> Tensor | None:
+    """0 where two tokens of a shifted window are neighbours, `_MASKED` where the shift wrapped one."""
+    if shift == 0:
+        return None
+    shifted = window_order(side, window, shift).view(-1, window * window)
+    wrapped = (shifted // side < shift).int() * 2 + (shifted % side < shift).int()
+    return (wrapped[:, None, :] != wrapped[:, :, None]) * _MASKED
+
+
+class Block(nn.Module):
+    """Attention and a two-layer perceptron, each normalised before and added to its input.
+
+    Parameters
+    ----------
+    dim, n_heads, side, window, shift
+        As for `WindowAttention`.
+    hidden : int
+        Channels inside the perceptron.
+    moves : integer Tensor of shape (side²,) or None
+        Where to find each token of this block's windows among those that come in, if not at its place.
+
+    Shape
+    -----
+    tokens : (n_clips, side², dim), in the order of the block before
+    output : the same, in the order of this block's windows
+    """
+
+    def __init__(
+        self, dim: int, n_heads: int, side: int, window: int, shift: int, hidden: int, moves: Tensor | None
+    ) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim)
+        self.attention = WindowAttention(dim, n_heads, side, window, shift)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+        self.register_buffer("moves", moves, persistent=False)
+
+    def forward(self, tokens: Tensor, bias: Tensor) -> Tensor:
+        """Return the tokens after attention and perceptron."""
+        if isinstance(self.moves, Tensor):
+            tokens = tokens.index_select(1, self.moves)
+        tokens = tokens + self.attention(self.norm1(tokens), bias)
+        widen, _, narrow = self.mlp
+        assert isinstance(widen, nn.Linear) and isinstance(narrow, nn.Linear)
+        hidden = _linear(widen, self.norm2(tokens).flatten(0, 1), gelu=True)
+        return tokens + _linear(narrow, hidden).view(tokens.shape)
+
+
+class PatchMerging(nn.Module):
+    """Halve height and width: four neighbours become one token of twice the channels.
+
+    Parameters
+    ----------
+    dim : int
+        Channels before.
+    moves : integer Tensor of shape (n_tokens,)
+        Where to find the four neighbours of each new token among the tokens that come in.
+
+    Shape
+    -----
+    tokens : (n_clips, n_tokens, dim)
+    output : (n_clips, n_tokens // 4, 2 * dim)
+    """
+
+    def __init__(self, dim: int, moves: Tensor) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(4 * dim)
+        self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
+        self.register_buffer("moves", moves, persistent=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return a quarter of the tokens."""
+        assert isinstance(self.moves, Tensor)
+        n_clips, n_tokens, dim = tokens.shape
+        joined = self.norm(tokens.index_select(1, self.moves).view(-1, 4 * dim))
+        return _linear(self.reduction, joined).view(n_clips, n_tokens // 4, 2 * dim)
+
+
+class Stage(nn.Sequential):
+    """Patch merging, unless the tokens are few enough, and blocks.
+
+    Parameters
+    ----------
+    dim, n_heads, depth : int
+        Channels, heads, and blocks; every second block is shifted.
+    side : int
+        Of the token map.
+    window_size : int
+        A map that is no larger is one window.
+    mlp_ratio : float
+    order : integer Tensor of shape (side²,) or (4 * side²,)
+        In which the tokens come in.
+
+    Shape
+    -----
+    tokens : (n_clips, side², dim) or (n_clips, 4 * side², dim // 2)
+    output : (n_clips, side², dim), in the order of the last block's windows; see `in_image`
+    """
+
+    def __init__(
+        self, dim: int, n_heads: int, depth: int, side: int, window_size: int, mlp_ratio: float, order: Tensor
+    ) -> None:
+        window = min(window_size, side)
+        merging: list[nn.Module] = []
+        if len(order) > side * side:
+            merged = window_order(side, window, shift=0)
+            merging, order = [PatchMerging(dim // 2, order.argsort()[quarters(merged, side)])], merged
+        blocks = []
+        for index in range(depth):
+            shift = window // 2 if index % 2 and side > window else 0
+            wanted = window_order(side, window, shift)
+            moves = None if wanted.equal(order) else order.argsort()[wanted]
+            blocks.append(Block(dim, n_heads, side, window, shift, int(mlp_ratio * dim), moves))
+            order = wanted
+        super().__init__(*merging, *blocks)
+        self.order = order
+        self.register_buffer("_back", order.argsort(), persistent=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return the tokens after all blocks."""
+        biases = [module.bias(tokens) for module in self.modules() if isinstance(module, WindowAttention)]
+        n_at_once = len(tokens)
+        if tokens.device.type == "cpu" and not torch.is_grad_enabled():
+            n_at_once = max(1, _BYTES_AT_ONCE // (tokens[0].numel() * tokens.element_size()))
+        parts = [self._run(part, biases) for part in torch.split(tokens, n_at_once)]
+        return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+    def _run(self, tokens: Tensor, biases: Sequence[Tensor]) -> Tensor:
+        bias = iter(biases)
+        for module in self:
+            tokens = module(tokens, next(bias)) if isinstance(module, Block) else module(tokens)
+        return tokens
+
+    def in_image(self, tokens: Tensor) -> Tensor:
+        """Put this stage's tokens into the order of the image, (n_clips, side, side, dim)."""
+        assert isinstance(self._back, Tensor)
+        side = round(len(self._back) ** 0.5)
+        return tokens.index_select(1, self._back).view(len(tokens), side, side, -1)
