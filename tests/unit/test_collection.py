@@ -16,8 +16,8 @@ from loopsphere import collection
 from loopsphere.audio import load_clip
 from loopsphere.collection import DuplicateResult, duplicate_groups, find_duplicates
 from loopsphere.library import open_library
-from loopsphere.library.duplicates import VERDICTS_VERSION
-from loopsphere.library.fingerprint import FINGERPRINT_RATE_HZ, fingerprint
+from loopsphere.library.duplicates import VERDICTS_VERSION, neighbour_candidates
+from loopsphere.library.fingerprint import FINGERPRINT_RATE_HZ, fingerprint, similar_pairs
 from loopsphere.synth import LoopSpec, render
 from loopsphere.types import EmbedResult
 
@@ -155,3 +155,16 @@ def test_without_fingerprints_only_the_same_samples_are_one(original, waveform) 
     embedded = replace(known([original, copy, quieter]), fingerprints=None)
     groups = duplicate_groups(embedded)
     assert groups[0] == groups[1] != groups[2]
+
+
+def test_pairs_are_found_whatever_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((50, 16)).astype(np.float32)
+    rows[[7, 31, 49]] = rows[3] + 0.1 * rng.standard_normal((3, 16))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    names = [f"{number:02d}" for number in range(50)]
+    alike = list(itertools.combinations([3, 7, 31, 49], 2))
+    for n_cosines in (1 << 24, 50 * 8, 1):  # all at once, eight rows at a time, one by one
+        monkeypatch.setattr("loopsphere.library.fingerprint._BLOCK_COSINES", n_cosines)
+        assert similar_pairs(rows, 0.9) == alike
+        assert neighbour_candidates(names, rows, 3, 0.9) == [(names[i], names[j]) for i, j in alike]

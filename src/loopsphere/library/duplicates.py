@@ -13,7 +13,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from loopsphere.library.comparison import compare
-from loopsphere.library.fingerprint import similar_pairs
+from loopsphere.library.fingerprint import row_blocks, similar_pairs
 from loopsphere.library.relation import relate
 from loopsphere.types import Float32Array
 
@@ -130,17 +130,16 @@ def neighbour_candidates(
     """Return each loop with its nearest by the cosine of their embeddings, if that is at least `lowest`."""
     norms = np.linalg.norm(embedding, axis=1, keepdims=True)
     rows = embedding / np.maximum(norms, 1e-12)
-    n_loops, block = len(rows), 1024
-    n_taken = min(n_neighbours, n_loops - 1)
+    n_taken = min(n_neighbours, len(rows) - 1)
     pairs: set[Pair] = set()
-    for start in range(0, n_loops if n_taken > 0 else 0, block):
-        cosines = rows[start : start + block] @ rows.T
+    for block in row_blocks(len(rows) if n_taken > 0 else 0):
+        cosines = rows[block] @ rows.T
         own = np.arange(len(cosines))
-        cosines[own, own + start] = -2.0
+        cosines[own, own + block.start] = -2.0
         nearest = np.argpartition(-cosines, n_taken - 1, axis=1)[:, :n_taken]
         for row, columns in enumerate(nearest):
             for column in columns[cosines[row, columns] >= lowest]:
-                pairs.add(ordered(audio_hashes[start + row], audio_hashes[int(column)]))
+                pairs.add(ordered(audio_hashes[block.start + row], audio_hashes[int(column)]))
     return sorted(pairs)
 
 

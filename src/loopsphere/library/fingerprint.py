@@ -7,6 +7,7 @@ padding, resampling and lossy coding.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -25,6 +26,7 @@ _LOWEST_HZ, _HIGHEST_HZ = 60.0, 7_000.0
 _ENVELOPE_OCTAVES = 1 / 12
 _ENVELOPE_POWER = 0.25
 _SEED = 0
+_BLOCK_ROWS, _BLOCK_COSINES = 1024, 1 << 24
 
 
 def fingerprint(waveform: Float32Array) -> Float32Array:
@@ -91,10 +93,16 @@ def similar_pairs(fingerprints: Float32Array, lowest: float) -> list[tuple[int, 
         In ascending order. All pairs are looked at, in blocks: 10,000 loops take about a second.
     """
     pairs: list[tuple[int, int]] = []
-    n_loops, block = len(fingerprints), 1024
-    for start in range(0, n_loops, block):
-        cosines = fingerprints[start : start + block] @ fingerprints[start:].T
-        rows, columns = np.nonzero(cosines >= lowest)
+    for block in row_blocks(len(fingerprints)):
+        cosines = fingerprints[block] @ fingerprints[block.start :].T
+        rows, columns = np.nonzero(cosines >= lowest) + np.array([[block.start]])
         later = columns > rows
-        pairs += zip((rows[later] + start).tolist(), (columns[later] + start).tolist(), strict=True)
+        pairs += zip(rows[later].tolist(), columns[later].tolist(), strict=True)
     return pairs
+
+
+def row_blocks(n_rows: int) -> Iterator[slice]:
+    """Yield the rows of a matrix in blocks whose cosines with all rows fill 64 MB at most."""
+    size = max(1, min(_BLOCK_ROWS, _BLOCK_COSINES // max(n_rows, 1)))
+    for start in range(0, n_rows, size):
+        yield slice(start, start + size)
