@@ -97,9 +97,9 @@ def wish_from(bpm: str | None, key: str | None) -> Wish:
     """
     tempo_bpm = None
     if bpm is not None:
-        low, _, high = bpm.partition("-")
+        low, dash, high = bpm.partition("-")
         try:
-            tempo_bpm = (float(low), float(high)) if high else (float(low) - 1.0, float(low) + 1.0)
+            tempo_bpm = (float(low), float(high)) if dash else (float(low) - 1.0, float(low) + 1.0)
         except ValueError as error:
             raise UnknownNameError(f"a tempo is such as 100 or 90-110, not {bpm!r}") from error
         if not tempo_bpm[0] <= tempo_bpm[1]:

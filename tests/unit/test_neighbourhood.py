@@ -87,6 +87,7 @@ def test_wishes_are_read() -> None:
     ("bpm", "key", "said"),
     [
         ("fast", None, "such as 100 or 90-110"),
+        ("90-", None, "such as 100 or 90-110"),
         ("110-90", None, "from the slower to the faster"),
         (None, "H#", "a key is such as Am"),
     ],
