@@ -78,10 +78,11 @@ class DeepSVDD(Hypersphere):
     Notes
     -----
     Local spheres are a simple form of multi-sphere SVDD: they are placed after training instead of during it.
-    The correction keeps volumes, and the metric is the linear map of a given volume that minimises the mean
-    squared distance from neighbours, so neither can collapse the spheres. On the embeddings of real loops
-    that were tried it is the metric that learns; the correction stays at zero, since their leading
-    components do not predict the others.
+    The last layer of the correction starts as the solution of a ridge regression, from where descent goes on,
+    and is kept only if held-out loops gain by it. The correction keeps volumes, and the metric is the linear
+    map of a given volume that minimises the mean squared distance from neighbours, so neither can collapse
+    the spheres. On the embeddings of real loops that were tried it is the metric that learns; the correction
+    stays at zero, since their leading components do not predict the others.
 
     Warns
     -----
