@@ -281,6 +281,26 @@ def test_a_file_of_other_columns_is_refused(loops, model, tmp_path):
             score_cached(model, tmp_path / "other.parquet", tmp_path / "scores.parquet")
 
 
+def test_damaged_parquet_is_told_in_a_sentence(loops, model, tmp_path):
+    run(loops, HereEngine(), tmp_path / "out", hash_=model.encoder_hash)
+    pq.write_table(rows(tmp_path / "out"), tmp_path / "loops.parquet", compression="none")
+    whole = (tmp_path / "loops.parquet").read_bytes()
+    name = rows(tmp_path / "out")["path"][0].as_py().encode()
+    damaged = {
+        "cut": whole[: len(whole) // 2],
+        "no UTF-8": whole.replace(name, b"\xff" * len(name)),
+        "a text that is too long": whole.replace(len(name).to_bytes(4, "little") + name, b"\xff" * 4 + name),
+    }
+    for kind, data in damaged.items():
+        assert data != whole, kind
+        (tmp_path / "damaged.parquet").write_bytes(data)
+        with pytest.raises(LoopsphereError, match=r"damaged\.parquet cannot be read as Parquet: \w"):
+            score_cached(model, tmp_path / "damaged.parquet", tmp_path / "scores.parquet")
+        with pytest.raises(LoopsphereError, match=r"damaged\.parquet cannot be read as Parquet: \w"):
+            list(list_entries([tmp_path / "damaged.parquet"]))
+    assert not (tmp_path / "scores.parquet").exists()
+
+
 @pytest.mark.filterwarnings("error")
 def test_an_interrupted_stream_leaves_nothing(loops, model, tmp_path):
     def interrupt(what, n_done, n_total):

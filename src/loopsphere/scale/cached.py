@@ -16,6 +16,7 @@ from loopsphere.files import whole_file
 from loopsphere.model import Model, load_model
 from loopsphere.pipeline import check_arguments
 from loopsphere.scale.results import ScaleResult, Tally, score_columns
+from loopsphere.scale.storage import parquet_batches, parquet_footer
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,7 +57,7 @@ def score_cached(
     ModelFileError
         The model cannot be read, or the embeddings are by another encoder.
     LoopsphereError
-        A source holds no embeddings, or is the output.
+        A source holds no embeddings, is damaged, or is the output.
     """
     import pyarrow.parquet as pq
 
@@ -66,8 +67,9 @@ def score_cached(
     files = [file for source in as_list(sources) for file in _files(os.fspath(source))]
     tally = Tally(rate)
     for file in files:
-        _check_maker(file, learnt)
-        tally.n_total += pq.read_metadata(file).num_rows
+        footer = parquet_footer(file)
+        _check_maker(file, footer, learnt)
+        tally.n_total += footer.num_rows
     if not files:
         named = ", ".join(os.fspath(source) for source in as_list(sources))
         raise LoopsphereError(f"{named}: neither a .parquet file of embeddings nor a folder of shards")
@@ -94,22 +96,11 @@ def _files(source: str) -> list[str]:
     return [source] if path.suffix.lower() == ".parquet" and path.is_file() else []
 
 
-def _opened(file: str) -> pq.ParquetFile:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return pq.ParquetFile(file)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise LoopsphereError(f"{file} cannot be read as Parquet: {error}") from error
-
-
-def _check_maker(file: str, model: Model) -> None:
-    with _opened(file) as parquet:
-        schema = parquet.schema_arrow
-    if missing := [name for name in (*_KEPT_COLUMNS, "embedding") if name not in schema.names]:
+def _check_maker(file: str, footer: pq.FileMetaData, model: Model) -> None:
+    names = footer.schema.to_arrow_schema().names
+    if missing := [name for name in (*_KEPT_COLUMNS, "embedding") if name not in names]:
         raise LoopsphereError(f"{file} has no column {missing[0]!r}; loopsphere embed writes it")
-    noted = (schema.metadata or {}).get(b"encoder_hash", b"").decode()
+    noted = (footer.metadata or {}).get(b"encoder_hash", b"").decode(errors="replace")
     if noted != model.encoder_hash:
         raise ModelFileError(
             f"this model was made with encoder {model.encoder!r} ({model.encoder_hash[:12]}), but the "
@@ -122,21 +113,18 @@ def _scored(files: Sequence[str], model: Model, alpha: float) -> Iterator[pa.Tab
     import pyarrow as pa
 
     for file in files:
-        with _opened(file) as parquet:
-            for batch in parquet.iter_batches(_ROWS_PER_BATCH):
-                embeddings = batch.column("embedding")
-                is_missing = embeddings.is_null().to_numpy(zero_copy_only=False)
-                scores, p_values = np.zeros(len(batch)), np.ones(len(batch))
-                if not is_missing.all():
-                    usable = np.stack(embeddings.drop_null().to_numpy(zero_copy_only=False)).astype(
-                        np.float32
-                    )
-                    judged = model.judge(usable, alpha)
-                    scores[~is_missing], p_values[~is_missing] = judged.anomaly_scores, judged.p_values
-                columns = {name: batch.column(name) for name in _KEPT_COLUMNS}
-                # Shards have a column `reason`; in a file by `embed` every loop could be used.
-                has_reason = "reason" in batch.schema.names
-                columns["reason"] = (
-                    batch.column("reason") if has_reason else pa.nulls(len(batch), pa.string())
-                )
-                yield pa.table({**columns, **score_columns(scores, p_values, is_missing, alpha)})
+        for batch in parquet_batches(file, _ROWS_PER_BATCH):
+            embeddings = batch.column("embedding")
+            is_missing = embeddings.is_null().to_numpy(zero_copy_only=False)
+            scores, p_values = np.zeros(len(batch)), np.ones(len(batch))
+            if not is_missing.all():
+                usable = np.stack(embeddings.drop_null().to_numpy(zero_copy_only=False)).astype(np.float32)
+                if not np.isfinite(usable).all():
+                    raise LoopsphereError(f"{file} holds embeddings with NaN or infinite values")
+                judged = model.judge(usable, alpha)
+                scores[~is_missing], p_values[~is_missing] = judged.anomaly_scores, judged.p_values
+            columns = {name: batch.column(name) for name in _KEPT_COLUMNS}
+            # Shards have a column `reason`; in a file by `embed` every loop could be used.
+            has_reason = "reason" in batch.schema.names
+            columns["reason"] = batch.column("reason") if has_reason else pa.nulls(len(batch), pa.string())
+            yield pa.table({**columns, **score_columns(scores, p_values, is_missing, alpha)})

@@ -11,7 +11,7 @@ from typing import TextIO
 
 from loopsphere.audio import AUDIO_EXTENSIONS, find_loops
 from loopsphere.errors import LoopsphereError
-from loopsphere.scale.storage import file_system, is_uri, list_files
+from loopsphere.scale.storage import is_uri, list_files, parquet_batches, parquet_footer
 
 _PATH_COLUMN = "path"
 _ROWS_PER_READ = 65_536
@@ -69,21 +69,9 @@ def _is_loop(uri: str) -> bool:
 
 
 def _column(source: str) -> Iterator[str]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        if is_uri(source):
-            system, path = file_system(source)
-            file = pq.ParquetFile(system.open_input_file(path))
-        else:
-            file = pq.ParquetFile(source)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise LoopsphereError(f"{source} cannot be read as Parquet: {error}") from error
-    with file:
-        if _PATH_COLUMN not in file.schema_arrow.names:
-            raise LoopsphereError(f"{source} has no column {_PATH_COLUMN!r} that names the loops")
-        for batch in file.iter_batches(_ROWS_PER_READ, columns=[_PATH_COLUMN]):
-            for path in batch.column(0).to_pylist():
-                if path is not None:
-                    yield str(path)
+    if _PATH_COLUMN not in parquet_footer(source).schema.to_arrow_schema().names:
+        raise LoopsphereError(f"{source} has no column {_PATH_COLUMN!r} that names the loops")
+    for batch in parquet_batches(source, _ROWS_PER_READ, [_PATH_COLUMN]):
+        for path in batch.column(0).to_pylist():
+            if path is not None:
+                yield str(path)

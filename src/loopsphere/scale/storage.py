@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +16,7 @@ from loopsphere.files import portable_name, whole_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters at least: `C:` is a drive
 _MAX_FILE_BYTES = 2 << 30
@@ -134,6 +135,51 @@ def local_file(path: str) -> Iterator[str]:
         yield str(copy)
 
 
+@contextmanager
+def _parquet(source: str) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file, local or of a URI; what is wrong with it becomes an error of ours."""
+    import pyarrow.parquet as pq
+
+    try:
+        if is_uri(source):
+            system, path = file_system(source)
+            with system.open_input_file(path) as file:
+                yield pq.ParquetFile(file)
+        else:
+            with pq.ParquetFile(source) as file:
+                yield file
+    except (OSError, ValueError) as error:  # Arrow's own errors are ValueErrors
+        raise LoopsphereError(f"{source} cannot be read as Parquet: {first_line(error)}") from error
+
+
+def parquet_footer(source: str) -> pq.FileMetaData:
+    """Return what a Parquet file says of its columns, rows and writer, without reading its rows.
+
+    Raises
+    ------
+    LoopsphereError
+        It cannot be read.
+    """
+    with _parquet(source) as file:
+        return file.metadata
+
+
+def parquet_batches(
+    source: str, n_rows: int, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a Parquet file, at most `n_rows` at a time, all columns or some.
+
+    Raises
+    ------
+    LoopsphereError
+        It cannot be read, or is damaged.
+    """
+    with _parquet(source) as file:
+        for batch in file.iter_batches(n_rows, columns=columns):
+            batch.validate(full=True)  # text that is no UTF-8 would be found much later
+            yield batch
+
+
 @dataclass(frozen=True)
 class Folder:
     """A folder of results, local or in an object store.
@@ -167,14 +213,7 @@ class Folder:
 
     def metadata(self, name: str) -> dict[bytes, bytes]:
         """Return what the writer of a Parquet file in it noted, without reading its rows."""
-        import pyarrow.parquet as pq
-
-        if not is_uri(self.location):
-            schema = pq.read_schema(self.path_of(name))
-        else:
-            system, path = file_system(self.path_of(name))
-            schema = pq.read_schema(path, filesystem=system)
-        return dict(schema.metadata or {})
+        return dict(parquet_footer(self.path_of(name)).metadata or {})
 
     def write(self, name: str, table: pa.Table) -> None:
         """Write a Parquet file whole or not at all.
