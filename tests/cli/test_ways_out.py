@@ -112,3 +112,17 @@ def test_a_wrong_detector_leaves_no_library(tmp_path) -> None:
     result = CliRunner().invoke(app, ["scan", str(tmp_path), "--detector", "none"])
     assert result.exit_code == 2
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["fit loops -o", "scan loops --playlist", "scan loops --json", "score model loops.parquet -o", "fit -o"],
+)
+def test_no_slip_of_the_hand_replaces_a_loop(command, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "kick.WAV").write_bytes(b"mine")
+    (tmp_path / "snare.wav").write_bytes(b"mine too")
+    result = CliRunner().invoke(app, [*command.split(), "kick.WAV", "snare.wav"])  # as *.wav stands for
+    assert result.exit_code == 2
+    assert "kick.WAV: named like a loop, and loops are never replaced; name another" in result.stderr
+    assert (tmp_path / "kick.WAV").read_bytes() == b"mine"

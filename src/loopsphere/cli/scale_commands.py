@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from loopsphere.cli.console import console, emit_json, exit_if_skipped, is_stdout, progress_bar
-from loopsphere.cli.tables import oddest_table, print_skipped
+from loopsphere.cli.tables import counted, oddest_table, print_skipped
+from loopsphere.cli.ways_out import check_places
 from loopsphere.errors import UnknownNameError
 from loopsphere.types import ScoreResult
 
@@ -69,6 +70,8 @@ def score_far(
             "so many scores go into files: name them with --output, a folder for --engine ray, a .parquet "
             "file for embeddings"
         )
+    if not on_ray:
+        check_places(files=(Path(output),))
     with progress_bar() as progress:
         if on_ray:
             result = score_to_shards(
@@ -96,8 +99,8 @@ def _tell(
         shown = ScoreResult(result.encoder, detector="", alpha=0.0, threshold=math.inf, loops=result.oddest)
         report.print(oddest_table(shown, top))
     finished = f" ({result.n_finished} were there)" if result.n_finished else ""
-    plural = "" if result.n_shards == 1 else "s"
-    report.print(Text(f"{said}; wrote {result.n_shards} file{plural}{finished}: {os.fspath(output)}"))
+    written = counted(result.n_shards, "file", "files")
+    report.print(Text(f"{said}; wrote {written}{finished}: {os.fspath(output)}"))
     n_unshown = result.n_skipped - len(result.skipped)
     print_skipped(report, result.skipped)
     if n_unshown > 0:

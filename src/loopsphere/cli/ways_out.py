@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from loopsphere.cli.console import is_stdout
+from loopsphere.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,15 +38,21 @@ def check_places(*, folders: Iterable[Path | None] = (), files: Iterable[Path | 
     ------
     OSError
         One of them cannot be written.
+    UnknownNameError
+        A file is named like a loop: `fit -o loops/*.wav` would put a model in the place of the first.
     """
+    from loopsphere.audio import AUDIO_EXTENSIONS
     from loopsphere.files import check_writable
 
     for folder in folders:
         if folder is not None:
             check_writable(folder / "results.csv")
     for file in files:
-        if file is not None and not is_stdout(file):
-            check_writable(file)
+        if file is None or is_stdout(file):
+            continue
+        if file.suffix.lower() in AUDIO_EXTENSIONS:
+            raise UnknownNameError(f"{file}: named like a loop, and loops are never replaced; name another")
+        check_writable(file)
 
 
 def odd_loops(result: ScoreResult) -> list[LoopScore]:
