@@ -150,7 +150,7 @@ def score(
 def info(
     model: Annotated[
         Path | None,
-        typer.Argument(metavar="[MODEL]", help="What `loopsphere fit` wrote; without, this machine."),
+        typer.Argument(metavar="MODEL", help="What `loopsphere fit` wrote; without, this machine."),
     ] = None,
     json: options.Json = None,
 ) -> None:

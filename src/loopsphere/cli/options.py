@@ -13,7 +13,7 @@ ENCODER, DETECTOR, SCAN_DETECTOR, ALPHA = "bundled", "deep-svdd", "deep-svdd+att
 Sources = Annotated[
     list[str],
     typer.Argument(
-        metavar="PATH...", help="Files, folders or globs; '-' reads a list of paths from standard input."
+        metavar="PATH", help="Files, folders or globs; '-' reads a list of paths from standard input."
     ),
 ]
 Encoder = Annotated[

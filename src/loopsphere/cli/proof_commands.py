@@ -52,7 +52,7 @@ def demo(
 @reports_errors
 def benchmark(
     sources: Annotated[
-        list[Path] | None, typer.Argument(metavar="DIR...", help="Loops of your own to plant faults in.")
+        list[Path] | None, typer.Argument(metavar="DIR", help="Loops of your own to plant faults in.")
     ] = None,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Gets RESULTS.md, tables and figures.")] = Path(
         "benchmark"
