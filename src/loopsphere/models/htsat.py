@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from loopsphere.errors import FeatureError
 from loopsphere.models.ffm import FeatureFusion
-from loopsphere.models.swin import Stage
+from loopsphere.models.swin import Stage, in_parts
 
 
 @dataclass(frozen=True)
@@ -147,16 +147,17 @@ class HTSAT(nn.Module):
             A clip is longer but this encoder has no fusion, or the shapes do not fit.
         """
         wanted = [stage % len(self.stages) for stage in stages]
-        patches = self._patches(self._image(view[:, None]))
+        image = self._image(view[:, None])
         if is_longer is not None and local_views is not None and len(local_views):
             if self.fusion is None:
                 raise FeatureError("this encoder has no feature fusion; give it clips within its window")
-            patches = patches.clone()
+            patches = self._patches(image).clone()
             whole = patches[is_longer].permute(0, 3, 1, 2)
             patches[is_longer] = self.fusion(whole, self._image(local_views)).permute(0, 2, 3, 1)
-        tokens = self.patch_norm(patches).flatten(1, 2)
-        if self._stage_dtype is not None:
-            tokens = tokens.to(self._stage_dtype)
+            tokens = self._first_tokens(patches)
+        else:
+            n_bytes = image[0].nbytes * self.config.width // self.config.patch_stride**2
+            tokens = in_parts(lambda part: self._first_tokens(self._patches(part)), image, n_bytes)
         found: dict[int, Tensor] = {}
         for index, stage in enumerate(self.stages[: max(wanted) + 1]):
             assert isinstance(stage, Stage)
@@ -179,6 +180,10 @@ class HTSAT(nn.Module):
         embedded = functional.linear(pieces.transpose(1, 2), conv.weight.flatten(1), conv.bias)
         side = config.image_size // config.patch_stride
         return embedded.view(len(image), side, side, config.width)
+
+    def _first_tokens(self, patches: Tensor) -> Tensor:
+        """Normalise patches and make a row of them, as the first stage wants them."""
+        return self.patch_norm(patches).flatten(1, 2).to(self._stage_dtype or patches.dtype)
 
     def _unfold(self, tokens: Tensor) -> Tensor:
         """Undo `_image`'s folding: (n_clips, height, width, dim) to (n_clips, dim, n_bands, n_steps)."""

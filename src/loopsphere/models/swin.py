@@ -12,7 +12,7 @@ the processor's cache, and bfloat16 on the CPU has ways of its own (`_by_hand`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import torch
@@ -21,7 +21,7 @@ from torch.nn import functional
 
 _MASKED = -100.0  # Swin's value for pairs that a shifted window must keep apart
 _BYTES_AT_ONCE = 3 * 2**19
-"""Of tokens that a stage takes through its blocks together; a few times this is alive at any time."""
+"""Of tokens that are worked on together; a few times this is alive at any time."""
 
 
 def window_order(side: int, window: int, shift: int) -> Tensor:
@@ -40,6 +40,23 @@ def quarters(order: Tensor, side: int) -> Tensor:
     row, column = order // side, order % side
     first = 2 * row * 2 * side + 2 * column
     return torch.stack([first, first + 2 * side, first + 1, first + 2 * side + 1], dim=1).flatten()
+
+
+def in_parts(work: Callable[[Tensor], Tensor], clips: Tensor, n_bytes: int) -> Tensor:
+    """Return `work(clips)`, done for few clips at once on the CPU where nothing is learnt.
+
+    Parameters
+    ----------
+    work : callable
+        Treats each clip alone.
+    clips : Tensor of shape (n_clips, ...)
+    n_bytes : int
+        Of one clip's tokens.
+    """
+    if clips.device.type != "cpu" or torch.is_grad_enabled():
+        return work(clips)
+    parts = [work(part) for part in torch.split(clips, max(1, _BYTES_AT_ONCE // n_bytes))]
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
 class WindowAttention(nn.Module):
@@ -80,11 +97,11 @@ class WindowAttention(nn.Module):
         by hand, keys come before queries.
         """
         assert isinstance(self.position_index, Tensor)
-        bias = self.position_bias[self.position_index].permute(2, 0, 1)
+        index = self.position_index.mT if _by_hand(tokens) else self.position_index
+        bias = self.position_bias[index].permute(2, 0, 1).contiguous()
         if isinstance(self.shift_mask, Tensor):
             bias = (bias + self.shift_mask[:, None]).flatten(0, 1)
-        bias = bias.to(tokens.dtype)
-        return bias.mT.contiguous() if _by_hand(tokens) else bias
+        return bias.to(tokens.dtype)
 
     def forward(self, tokens: Tensor, bias: Tensor) -> Tensor:
         """Return the tokens, each a mix of those in its window."""
@@ -277,11 +294,7 @@ class Stage(nn.Sequential):
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the tokens after all blocks."""
         biases = [module.bias(tokens) for module in self.modules() if isinstance(module, WindowAttention)]
-        n_at_once = len(tokens)
-        if tokens.device.type == "cpu" and not torch.is_grad_enabled():
-            n_at_once = max(1, _BYTES_AT_ONCE // (tokens[0].numel() * tokens.element_size()))
-        parts = [self._run(part, biases) for part in torch.split(tokens, n_at_once)]
-        return torch.cat(parts) if len(parts) > 1 else parts[0]
+        return in_parts(lambda part: self._run(part, biases), tokens, tokens[0].nbytes)
 
     def _run(self, tokens: Tensor, biases: Sequence[Tensor]) -> Tensor:
         bias = iter(biases)
