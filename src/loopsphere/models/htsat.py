@@ -183,7 +183,8 @@ class HTSAT(nn.Module):
 
     def _first_tokens(self, patches: Tensor) -> Tensor:
         """Normalise patches and make a row of them, as the first stage wants them."""
-        return self.patch_norm(patches).flatten(1, 2).to(self._stage_dtype or patches.dtype)
+        normed: Tensor = self.patch_norm(patches)
+        return normed.flatten(1, 2).to(self._stage_dtype or normed.dtype)
 
     def _unfold(self, tokens: Tensor) -> Tensor:
         """Undo `_image`'s folding: (n_clips, height, width, dim) to (n_clips, dim, n_bands, n_steps)."""
