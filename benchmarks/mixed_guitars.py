@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,21 +19,9 @@ from sklearn.metrics import roc_auc_score
 from loopsphere.detect import SCAN_DETECTOR
 from loopsphere.embedding import embed
 from loopsphere.pipeline import scan_embeddings
-from loopsphere.types import EmbedResult
 
 N_DRAWS = 12
 _DATA = Path(os.environ.get("LOOPSPHERE_DATA", Path(__file__).parents[2] / "shared" / "data"))
-
-
-def subset(embedded: EmbedResult, rows: np.ndarray) -> EmbedResult:
-    """Return some loops of a collection."""
-    return replace(
-        embedded,
-        paths=tuple(embedded.paths[row] for row in rows),
-        durations_s=embedded.durations_s[rows],
-        audio_hashes=tuple(embedded.audio_hashes[row] for row in rows),
-        embedding=embedded.embedding[rows],
-    )
 
 
 def main() -> None:
@@ -54,7 +41,7 @@ def main() -> None:
     for detector in sys.argv[1:] or [SCAN_DETECTOR]:
         aurocs = []
         for rows in draws:
-            loops = scan_embeddings(subset(embedded, rows), detector=detector).loops
+            loops = scan_embeddings(embedded.subset(rows), detector=detector).loops
             is_stranger = [class_of[loop.path] != "guitar_loop" for loop in loops]
             aurocs.append(roc_auc_score(is_stranger, [loop.anomaly_score for loop in loops]))
         every = " ".join(f"{auroc:.2f}" for auroc in aurocs)

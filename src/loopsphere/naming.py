@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -124,17 +124,5 @@ def embed_named(
                 raise NamedLoopError(f"{os.fspath(path)} is named both odd and normal")
     labels = np.array([label_of.get(audio_hash, 0) for audio_hash in embedded.audio_hashes])
     is_named = labels != 0
-    named = NamedLoops(_subset(embedded, np.flatnonzero(is_named)), labels[is_named].astype(np.int64))
-    return _subset(embedded, np.flatnonzero(~is_named)), named
-
-
-def _subset(embedded: EmbedResult, rows: npt.NDArray[np.int64]) -> EmbedResult:
-    prints = embedded.fingerprints
-    return replace(
-        embedded,
-        paths=tuple(embedded.paths[row] for row in rows),
-        durations_s=embedded.durations_s[rows],
-        audio_hashes=tuple(embedded.audio_hashes[row] for row in rows),
-        embedding=embedded.embedding[rows],
-        fingerprints=None if prints is None else prints[rows],
-    )
+    named = NamedLoops(embedded.subset(np.flatnonzero(is_named)), labels[is_named].astype(np.int64))
+    return embedded.subset(np.flatnonzero(~is_named)), named

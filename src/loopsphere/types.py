@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -363,6 +363,17 @@ class EmbedResult:
     embedding: Float32Array
     skipped: tuple[SkippedFile, ...] = ()
     fingerprints: Float32Array | None = None
+
+    def subset(self, rows: npt.NDArray[np.int64]) -> EmbedResult:
+        """Return the loops of some rows; what was skipped stays."""
+        return replace(
+            self,
+            paths=tuple(self.paths[row] for row in rows),
+            durations_s=self.durations_s[rows],
+            audio_hashes=tuple(self.audio_hashes[row] for row in rows),
+            embedding=self.embedding[rows],
+            fingerprints=None if self.fingerprints is None else self.fingerprints[rows],
+        )
 
     def summary(self) -> dict[str, Any]:
         """Return all but the embeddings as plain lists and dicts, ready for JSON."""
