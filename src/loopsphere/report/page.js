@@ -290,14 +290,16 @@ function paintHistogram() {
   drawHistogram($("histogram"), counts, share(state.threshold), ink);
 }
 
+const rate = +(100 * data.alpha).toPrecision(3) + " %";
+
 function showThreshold() {
   const n = countOdd(), handle = $("threshold"), p = n ? loops.p[n - 1] : null;
   $("n-odd").textContent = n ? n.toLocaleString("en") : "None";
   $("of-all").textContent = "of " + plural(N, "loop") + (n < 2 ? " is odd" : " are odd");
   const promise = state.threshold === own && data.threshold !== null
-    ? "At this threshold, " + +(100 * data.alpha).toPrecision(3) + " % of normal loops would be called odd by mistake."
+    ? "At this threshold, " + rate + " of normal loops would be called odd by mistake."
     : p === null ? "" : "Up to " + (100 * p).toPrecision(2) + " % of normal loops look at least this odd.";
-  $("sub").textContent = (N ? promise + " " : "") + (data.threshold === null ? "There are too few loops to promise " + 100 * data.alpha + " %; drag the line to look further. " : "") + "Nothing was moved or changed.";
+  $("sub").textContent = (N ? promise + " " : "") + (data.threshold === null ? "There are too few loops to promise " + rate + "; drag the line to look further. " : "") + "Nothing was moved or changed.";
   handle.style.left = share(state.threshold) * 100 + "%";
   handle.setAttribute("aria-valuemin", axis.low.toFixed(3));
   handle.setAttribute("aria-valuemax", axis.high.toFixed(3));
