@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -67,21 +68,27 @@ def _read_at(file: BinaryIO, offset: int, n_bytes: int) -> bytes:
     return file.read(n_bytes)
 
 
-def _find_audio_chunk(file: BinaryIO, layout: _ChunkLayout, n_file_bytes: int) -> _AudioChunk | None:
+def _chunks(file: BinaryIO, layout: _ChunkLayout, n_file_bytes: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the identifier of each chunk, where its content begins, and the length that its header states."""
     n_header_bytes = layout.header.size
     offset = layout.first_offset
     while offset + n_header_bytes <= n_file_bytes:
         chunk_id, size = layout.header.unpack(_read_at(file, offset, n_header_bytes))
-        content_bytes = size - n_header_bytes if layout.size_counts_header else size
+        n_bytes = size - n_header_bytes if layout.size_counts_header else size
         content = offset + n_header_bytes
+        yield chunk_id, content, n_bytes
+        if n_bytes < 0:
+            return
+        offset = content + n_bytes + -(content + n_bytes) % layout.alignment
+
+
+def _find_audio_chunk(file: BinaryIO, layout: _ChunkLayout, n_file_bytes: int) -> _AudioChunk | None:
+    for chunk_id, content, n_bytes in _chunks(file, layout, n_file_bytes):
         if chunk_id == layout.audio_id:
-            is_placeholder = content_bytes <= 0 or (
-                n_header_bytes == _RIFF.header.size and content_bytes >= _PLACEHOLDER_32_BIT
+            is_placeholder = n_bytes <= 0 or (
+                layout.header.size == _RIFF.header.size and n_bytes >= _PLACEHOLDER_32_BIT
             )
-            return _AudioChunk(content, None if is_placeholder else content_bytes)
-        if content_bytes < 0:
-            return None
-        offset = content + content_bytes + -(content + content_bytes) % layout.alignment
+            return _AudioChunk(content, None if is_placeholder else n_bytes)
     return None
 
 
@@ -196,6 +203,33 @@ def check_complete(file: BinaryIO, offset: int = 0) -> None:
         _check_boxes(file, n_file_bytes)
     elif is_adts(head):
         _check_adts(file, offset, n_file_bytes)
+
+
+def wav_chunk(file: BinaryIO, chunk_id: bytes, n_bytes: int) -> bytes | None:
+    """Read the beginning of a WAV file's chunk.
+
+    Parameters
+    ----------
+    file : binary file
+        Open for reading and seekable; its position afterwards is undefined.
+    chunk_id : bytes, length 4
+    n_bytes : int
+        To read; a shorter chunk is passed over.
+
+    Returns
+    -------
+    content : bytes, length n_bytes, or None
+        None where there is no such chunk, or no WAV file.
+    """
+    n_file_bytes = file.seek(0, os.SEEK_END)
+    head = _read_at(file, 0, 12)
+    if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+        return None
+    for found_id, offset, n_stated in _chunks(file, _RIFF, n_file_bytes):
+        if found_id == chunk_id and n_stated >= n_bytes:
+            content = _read_at(file, offset, n_bytes)
+            return content if len(content) == n_bytes else None
+    return None
 
 
 def unsized_wav_data(file: BinaryIO) -> int | None:

@@ -7,8 +7,10 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from loopsphere.audio.containers import wav_chunk
+
 _ACID_ONE_SHOT = 0x01
-_ACID_BYTES = 24
+_ACID = struct.Struct("<I16xf")  # flags, tempo
 # What tinytag tells of the file rather than from its tags
 _NOT_TAGS = frozenset(
     [
@@ -103,21 +105,10 @@ def _acid_tempo(path: str | os.PathLike[str]) -> float | None:
     """Return the tempo of a WAV file's `acid` chunk; one-shots have none."""
     try:
         with Path(path).open("rb") as file:
-            head = file.read(12)
-            if head[:4] != b"RIFF" or head[8:] != b"WAVE":
-                return None
-            while len(header := file.read(8)) == 8:
-                name, n_bytes = header[:4], int.from_bytes(header[4:], "little")
-                if name == b"acid" and n_bytes >= _ACID_BYTES:
-                    content = file.read(_ACID_BYTES)
-                    if len(content) < _ACID_BYTES:
-                        return None
-                    flags, tempo = (
-                        struct.unpack_from("<I", content)[0],
-                        struct.unpack_from("<f", content, 20)[0],
-                    )
-                    return float(tempo) if not flags & _ACID_ONE_SHOT and 0 < tempo < 1000 else None
-                file.seek(n_bytes + n_bytes % 2, os.SEEK_CUR)
+            content = wav_chunk(file, b"acid", _ACID.size)
     except OSError:
         return None
-    return None
+    if content is None:
+        return None
+    flags, tempo = _ACID.unpack(content)
+    return float(tempo) if not flags & _ACID_ONE_SHOT and 0 < tempo < 1000 else None
