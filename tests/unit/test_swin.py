@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional
 
 from loopsphere.models import swin
-from loopsphere.models.swin import PatchMerging, Stage, WindowAttention, quarters, window_order
-from random_networks import randomise
+from loopsphere.models.swin import Linear, PatchMerging, Stage, WindowAttention, quarters, window_order
+from random_networks import randomise, small_network
 
 
 def stage(depth: int = 4, side: int = 8) -> Stage:
@@ -81,28 +80,31 @@ def test_attention_by_hand_is_that_of_torch(shift: int) -> None:
 
 @pytest.mark.parametrize("gelu", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
-def test_the_fused_linear_layer_is_the_plain_one(gelu: bool, bias: bool) -> None:
+@pytest.mark.parametrize("n_rows", [1, 70, 3000])
+def test_the_fused_linear_layer_is_the_plain_one(gelu: bool, bias: bool, n_rows: int) -> None:
+    layer = randomise(Linear(96, 40, bias=bias), seed=0)
+    rows = torch.randn(n_rows, 96, generator=torch.Generator().manual_seed(1)).bfloat16()
+    layer.bfloat16().pack()
     if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         pytest.skip("oneDNN has no bfloat16 on this processor")
-    assert swin._has_fused_linear()
-    layer = randomise(nn.Linear(96, 40, bias=bias), seed=0)
-    rows = torch.randn(70, 96, generator=torch.Generator().manual_seed(1)).bfloat16()
-    layer.bfloat16()
+    assert layer.packed is not None
     exact = functional.linear(rows.float(), layer.weight.float(), layer.bias.float() if bias else None)
     with torch.inference_mode():
-        fused = swin._linear(layer, rows, gelu=gelu)
+        fused = layer(rows, gelu=gelu)
+        assert layer(rows[:1], gelu=gelu).equal(fused[:1])
     exact = (functional.gelu(exact) if gelu else exact).detach()
     assert fused.dtype == torch.bfloat16
     torch.testing.assert_close(fused.float(), exact, rtol=2**-8, atol=1e-4)
 
 
 def test_a_torch_without_the_fused_layer_gets_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    network, tokens = stage().bfloat16(), torch.randn(2, 64, 16).bfloat16()
+    view = 10 * torch.randn(2, 201, 16, generator=torch.Generator().manual_seed(0)) - 40
+    fused, plain = small_network(), small_network()
+    fused.run_stages_in(torch.bfloat16)
+    monkeypatch.setattr(swin, "_has_fused_linear", lambda: False)
+    plain.run_stages_in(torch.bfloat16)
     with torch.inference_mode():
-        fused = network(tokens).float()
-        monkeypatch.setattr(swin, "_has_fused_linear", lambda: False)
-        plain = network(tokens).float()
-    assert functional.cosine_similarity(fused.flatten(1), plain.flatten(1)).min() > 0.9999
+        assert functional.cosine_similarity(fused(view), plain(view)).min() > 0.9999
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

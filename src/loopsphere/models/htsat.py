@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from loopsphere.errors import FeatureError
 from loopsphere.models.ffm import FeatureFusion
-from loopsphere.models.swin import Stage, in_parts
+from loopsphere.models.swin import Linear, Stage, in_parts
 
 
 @dataclass(frozen=True)
@@ -109,9 +109,15 @@ class HTSAT(nn.Module):
         self.apply(_initialise)
 
     def run_stages_in(self, dtype: torch.dtype) -> None:
-        """Run the stages, nearly all of the work, in `dtype`; what is before and behind stays float32."""
+        """Run the stages, nearly all of the work, in `dtype`; what is before and behind stays float32.
+
+        For networks that are trained and on their device: weights that change afterwards may not be seen.
+        """
         self.stages.to(dtype)
         self._stage_dtype = dtype
+        for module in self.stages.modules():
+            if isinstance(module, Linear):
+                module.pack()
 
     def tokens(
         self,

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 _MASKED = -100.0  # Swin's value for pairs that a shifted window must keep apart
+_ROWS = 1024  # about how many go through a linear layer at once
 _BYTES_AT_ONCE = 3 * 2**19
 """Of tokens that are worked on together; a few times this is alive at any time."""
 
@@ -59,6 +60,41 @@ def in_parts(work: Callable[[Tensor], Tensor], clips: Tensor, n_bytes: int) -> T
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
+class Linear(nn.Linear):
+    """A linear layer for rows, with GELU behind it if asked for.
+
+    oneDNN adds the bias and applies GELU while it writes the product, and reads weights faster in an order of
+    its own; torch offers that to its compiler only, so there is a plain way beside it.
+    """
+
+    packed: Tensor | None = None
+
+    def pack(self) -> None:
+        """Keep the weights, which are final now, in oneDNN's order too, if this layer will run in it."""
+        if self.weight.dtype == torch.bfloat16 and self.weight.device.type == "cpu" and _has_fused_linear():
+            self.packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach(), _ROWS)
+
+    def forward(self, rows: Tensor, *, gelu: bool = False) -> Tensor:
+        """Return (n, out_features) of (n, in_features)."""
+        if self.packed is not None and _by_hand(rows):
+            activation = "gelu" if gelu else "none"
+            fused: Tensor = torch.ops.mkldnn._linear_pointwise(
+                rows, self.packed, self.bias, activation, [], "none"
+            )
+            return fused
+        product = super().forward(rows)
+        return functional.gelu(product) if gelu else product
+
+
+@cache
+def _has_fused_linear() -> bool:
+    """Tell whether this torch has oneDNN's linear layer, and a processor for it."""
+    names = ("_linear_pointwise", "_reorder_linear_weight", "_is_mkldnn_bf16_supported")
+    return all(hasattr(torch.ops.mkldnn, name) for name in names) and bool(
+        torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    )
+
+
 class WindowAttention(nn.Module):
     """Multi-head self-attention inside square windows, with a learnt bias for relative position.
 
@@ -83,8 +119,8 @@ class WindowAttention(nn.Module):
         super().__init__()
         self.n_heads = n_heads
         self.area = window * window
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
+        self.qkv = Linear(dim, 3 * dim)
+        self.proj = Linear(dim, dim)
         self.position_bias = nn.Parameter(torch.zeros((2 * window - 1) ** 2, n_heads))
         nn.init.trunc_normal_(self.position_bias, std=0.02)
         self.register_buffer("position_index", _position_index(window), persistent=False)
@@ -108,7 +144,7 @@ class WindowAttention(nn.Module):
         n_clips, n_tokens, dim = tokens.shape
         n_windows = len(bias) // self.n_heads
         # Two axes for linear layers: with more, bfloat16 takes a slow path.
-        qkv = _linear(self.qkv, tokens.reshape(-1, dim))
+        qkv = self.qkv(tokens.reshape(-1, dim))
         qkv = qkv.view(-1, n_windows, self.area, 3, self.n_heads, dim // self.n_heads)
         query, key, value = qkv.permute(3, 0, 1, 4, 2, 5)
         if _by_hand(tokens):
@@ -119,7 +155,8 @@ class WindowAttention(nn.Module):
             attended = functional.scaled_dot_product_attention(query, key, value, bias[None])
             attended = attended.view(-1, n_windows, self.n_heads, *attended.shape[2:])
         attended = attended.transpose(2, 3).reshape(-1, dim)
-        return _linear(self.proj, attended).view(n_clips, n_tokens, dim)
+        mixed: Tensor = self.proj(attended)
+        return mixed.view(n_clips, n_tokens, dim)
 
 
 def _by_hand(tokens: Tensor) -> bool:
@@ -142,27 +179,6 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
     scores.baddbmm_(key.reshape(-1, area, width), query.reshape(-1, area, width).mT, alpha=width**-0.5)
     mixed = torch.bmm(value.mT.reshape(-1, width, area), scores.softmax(1))
     return mixed.view(query.mT.shape).mT
-
-
-def _linear(layer: nn.Linear, rows: Tensor, *, gelu: bool = False) -> Tensor:
-    """Apply a linear layer, and GELU behind it, to rows.
-
-    oneDNN adds the bias and applies GELU while it writes the product; torch offers that to its compiler only.
-    """
-    if _by_hand(rows) and _has_fused_linear():
-        activation = "gelu" if gelu else "none"
-        fused: Tensor = torch.ops.mkldnn._linear_pointwise(
-            rows, layer.weight, layer.bias, activation, [], "none"
-        )
-        return fused
-    product: Tensor = layer(rows)
-    return functional.gelu(product) if gelu else product
-
-
-@cache
-def _has_fused_linear() -> bool:
-    """Tell whether this torch has oneDNN's linear layer, and a processor for it."""
-    return hasattr(torch.ops.mkldnn, "_linear_pointwise") and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def _position_index(window: int) -> Tensor:
@@ -207,7 +223,7 @@ class Block(nn.Module):
         self.norm1 = nn.LayerNorm(dim)
         self.attention = WindowAttention(dim, n_heads, side, window, shift)
         self.norm2 = nn.LayerNorm(dim)
-        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+        self.mlp = nn.Sequential(Linear(dim, hidden), nn.GELU(), Linear(hidden, dim))
         self.register_buffer("moves", moves, persistent=False)
 
     def forward(self, tokens: Tensor, bias: Tensor) -> Tensor:
@@ -216,9 +232,9 @@ class Block(nn.Module):
             tokens = tokens.index_select(1, self.moves)
         tokens = tokens + self.attention(self.norm1(tokens), bias)
         widen, _, narrow = self.mlp
-        assert isinstance(widen, nn.Linear) and isinstance(narrow, nn.Linear)
-        hidden = _linear(widen, self.norm2(tokens).flatten(0, 1), gelu=True)
-        return tokens + _linear(narrow, hidden).view(tokens.shape)
+        hidden = widen(self.norm2(tokens).flatten(0, 1), gelu=True)
+        processed: Tensor = narrow(hidden)
+        return tokens + processed.view(tokens.shape)
 
 
 class PatchMerging(nn.Module):
@@ -240,7 +256,7 @@ class PatchMerging(nn.Module):
     def __init__(self, dim: int, moves: Tensor) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(4 * dim)
-        self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
+        self.reduction = Linear(4 * dim, 2 * dim, bias=False)
         self.register_buffer("moves", moves, persistent=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -248,7 +264,8 @@ class PatchMerging(nn.Module):
         assert isinstance(self.moves, Tensor)
         n_clips, n_tokens, dim = tokens.shape
         joined = self.norm(tokens.index_select(1, self.moves).view(-1, 4 * dim))
-        return _linear(self.reduction, joined).view(n_clips, n_tokens // 4, 2 * dim)
+        merged: Tensor = self.reduction(joined)
+        return merged.view(n_clips, n_tokens // 4, 2 * dim)
 
 
 class Stage(nn.Sequential):
