@@ -102,3 +102,14 @@ def test_scan_gives_reasons_in_the_table_and_the_files_unless_told_not_to(drums,
     assert plain.exit_code == 0, plain.output
     record = json.loads((tmp_path / "without" / "results.json").read_text(encoding="utf-8"))
     assert record["explanations"] == [] and record["normal"] is None
+
+
+def test_wrong_arguments_are_refused_before_anything_is_heard(tmp_path):
+    for option, value, status, said in (
+        ("--detector", "none", 2, "none"),
+        ("--alpha", "0", 1, "alpha is a false-alarm rate between 0 and 1, not 0.0"),
+    ):
+        found = run("explain", tmp_path / "absent.wav", tmp_path, option, value)
+        assert found.exit_code == status
+        assert said in found.stderr
+        assert "absent.wav" not in found.stderr
