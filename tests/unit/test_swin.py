@@ -50,9 +50,10 @@ def test_patch_merging_takes_four_neighbours() -> None:
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_a_token_is_heard_inside_the_windows_around_it(depth: int) -> None:
     """A change in the corner reaches its window, and what shifted windows carry on, but never wraps round."""
-    network, tokens = stage(depth), torch.randn(1, 64, 16)
+    network = stage(depth)
+    tokens, other = torch.randn(2, 1, 64, 16, generator=torch.Generator().manual_seed(0))
     changed = tokens.clone()
-    changed[0, 0] += 1.0
+    changed[0, 0] = other[0, 0]
     with torch.inference_mode():
         difference = network.in_image(network(changed)) - network.in_image(network(tokens))
     moved = difference[0].abs().sum(-1) > 1e-6
@@ -62,20 +63,23 @@ def test_a_token_is_heard_inside_the_windows_around_it(depth: int) -> None:
     assert moved[reach - 1].any() and moved[:, reach - 1].any()
 
 
+@pytest.mark.parametrize("level", [0.1, 2.0, 30.0])
 @pytest.mark.parametrize("shift", [0, 2])
-def test_attention_by_hand_is_that_of_torch(shift: int) -> None:
+def test_attention_by_hand_is_that_of_torch(shift: int, level: float) -> None:
     attention = randomise(WindowAttention(32, 4, 8, 4, shift), seed=shift)
-    tokens = 2 * torch.randn(3, 64, 32, generator=torch.Generator().manual_seed(0))
+    tokens = level * torch.randn(3, 64, 32, generator=torch.Generator().manual_seed(0))
+    attention.bfloat16()
+    tokens = tokens.bfloat16()
     with torch.no_grad():
-        exact = attention(tokens, attention.bias(tokens))
-        attention.bfloat16()
-        rough = tokens.bfloat16()
-        by_hand = attention(rough, attention.bias(rough)).float()
+        by_hand = attention(tokens, attention.bias(tokens)).float()
+        attention.float()
+        exact = attention(tokens.float(), attention.bias(tokens.float()))
+    attention.bfloat16()
     with torch.enable_grad():
-        by_torch = attention(rough, attention.bias(rough)).float().detach()
-    # As near to the exact result as torch's own attention in bfloat16.
+        by_torch = attention(tokens, attention.bias(tokens)).float().detach()
+    # About as near to the exact result as torch's own attention in bfloat16.
     error, usual = (by_hand - exact).norm(), (by_torch - exact).norm()
-    assert 0 < error < 1.5 * usual < 0.03 * exact.norm()
+    assert 0 < error < max(1.5 * usual, 0.01 * exact.norm())
 
 
 @pytest.mark.parametrize("gelu", [False, True])
