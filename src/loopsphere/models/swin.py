@@ -21,7 +21,7 @@ from torch.nn import functional
 
 _MASKED = -100.0  # Swin's value for pairs that a shifted window must keep apart
 _ROWS = 1024  # about how many go through a linear layer at once
-_BYTES_AT_ONCE = 3 * 2**19
+_BYTES_AT_ONCE = 3 * 2**20
 """Of tokens that are worked on together; a few times this is alive at any time."""
 
 
