@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from loopsphere.models.htsat import HTSATConfig
 
 BATCH_SIZE = 32
+_WINDOWS_AT_ONCE = 16  # of musicnn, whose responses are large: 32 take a quarter longer each
 TOKEN_STAGES = (0, 1, 2)
 """Stages that are fine enough in time to point at a moment."""
 
@@ -205,7 +206,7 @@ class Encoder:
             raise FeatureError("these are not views of this encoder: they have no windows for its tagger")
         together = np.concatenate(windows)
         # Batches of like sizes, never of one window, for which torch's convolutions round differently.
-        n_batches = -(-len(together) // BATCH_SIZE)
+        n_batches = -(-len(together) // _WINDOWS_AT_ONCE)
         batches = [self.tagger(batch) for batch in np.array_split(together, n_batches)]
         sizes = [len(clip) for clip in windows]
         features, tags = (_mean_by_clip(np.concatenate(part), sizes) for part in zip(*batches, strict=True))

@@ -52,11 +52,11 @@ def musicnn_windows(waveform: Float32Array) -> Float32Array:
     if waveform.ndim != 1 or waveform.size == 0 or not np.isfinite(waveform).all():
         raise FeatureError(f"a waveform must be 1-D, finite and not empty; got shape {waveform.shape}")
     n_frames = max(1, round(waveform.size / config.hop_length))
-    half = config.n_fft // 2
     # Not `size`: frames are whole hops, and the last one's end wraps by what is missing.
-    places = np.arange(-half, (n_frames - 1) * config.hop_length + half)
-    ring = np.take(levelled(waveform, waveform, config), places, mode="wrap")
-    log_power: Float32Array = np.log10(1.0 + _COMPRESSION * _POWER_SCALE * mel_power(ring, config))
+    n_samples = (n_frames - 1) * config.hop_length + config.n_fft
+    ring = np.resize(np.roll(levelled(waveform, waveform, config), config.n_fft // 2), n_samples)
+    power = _POWER_SCALE * mel_power(ring, config, dtype=np.float32)
+    log_power: Float32Array = np.log10(1.0 + _COMPRESSION * power)
     n_windows = min(max(MIN_WINDOWS, -(-n_frames // config.n_frames)), MAX_WINDOWS)
     starts = np.arange(n_windows) * n_frames // n_windows
     windows: Float32Array = log_power[(starts[:, None] + np.arange(config.n_frames)) % n_frames]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -155,7 +156,9 @@ def levelled(waveform: Float32Array, clip: Float32Array, config: MelConfig) -> F
     return waveform * np.float32(10.0 ** (config.rms_dbfs / 20.0) / max(rms, 1e-9))
 
 
-def mel_power(waveform: Float32Array, config: MelConfig) -> Float32Array:
+def mel_power(
+    waveform: Float32Array, config: MelConfig, *, dtype: type[np.floating[Any]] = np.float64
+) -> Float32Array:
     """Return the power in mel bands of every whole frame of a waveform.
 
     Parameters
@@ -163,20 +166,22 @@ def mel_power(waveform: Float32Array, config: MelConfig) -> Float32Array:
     waveform : float32 ndarray of shape (n_samples,)
         Mono, at `config.sample_rate`, at least `config.n_fft` samples.
     config : MelConfig
+    dtype : {float64, float32}
+        Of the spectra. In float32, which takes 0.6 of the time, a quiet band next to a loud one is off by up
+        to 0.02 dB; in float64 nothing shows.
 
     Returns
     -------
     power : float32 ndarray of shape (1 + (n_samples - n_fft) // hop_length, n_mels)
     """
     frames = np.lib.stride_tricks.sliding_window_view(waveform, config.n_fft)[:: config.hop_length]
-    window = _hann(config.n_fft)
+    window = _hann(config.n_fft).astype(dtype)
     filters = mel_filters(config)
     result = np.empty((len(frames), config.n_mels), dtype=np.float32)
     for start in range(0, len(frames), _FRAMES_PER_BLOCK):
         block = slice(start, start + _FRAMES_PER_BLOCK)
-        # In float32 a quiet band next to a loud one is off by up to 0.02 dB; in float64 nothing shows.
         spectrum = scipy.fft.rfft(frames[block] * window, axis=1)
-        power = (np.square(spectrum.real) + np.square(spectrum.imag)).astype(np.float32)
+        power = (np.square(spectrum.real) + np.square(spectrum.imag)).astype(np.float32, copy=False)
         result[block] = power @ filters
     return result
 
