@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from loopsphere.encoders.precision import PRECISIONS
-from loopsphere.errors import LoopsphereError, UnknownNameError
+from loopsphere.errors import LoopsphereError, UnknownNameError, first_line
 from loopsphere.models.checkpoints import Checkpoint
 from loopsphere.models.htsat import HTSAT
 from loopsphere.models.musicnn import Musicnn
@@ -175,7 +175,5 @@ def _pick(device: str) -> torch.device:
         picked = torch.device(device)
         torch.empty(0, device=picked)
     except (RuntimeError, AssertionError) as error:
-        raise LoopsphereError(
-            f"device {device!r} cannot be used here: {str(error).splitlines()[0]}"
-        ) from error
+        raise LoopsphereError(f"device {device!r} cannot be used here: {first_line(error)}") from error
     return picked
