@@ -43,7 +43,6 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "contrast between loops": ("contrast",),
     "invariance to start, tone and codec": ("invariance",),
     "the teacher's features": ("teacher",),
-    "geometry of cosines": ("geometry",),
 }
 """What each run leaves out of `WEIGHTS`."""
 _SHIFTS = (1 / 8, 1 / 2, 0.83)

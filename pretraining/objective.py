@@ -21,10 +21,7 @@ WEIGHTS = {
     "contrast": 0.5,
     "invariance": 0.5,
     "teacher": 1.0,
-    "geometry": 60.0,
 }
-_SAME_INSTRUMENT, _SAME_FAMILY, _SAME_TO_TEACHER = 0.15, 0.25, 0.6
-"""What makes the cosine that two loops should have; the same loop has 1."""
 
 
 class Labels:
@@ -112,7 +109,6 @@ def losses(output: dict[str, Tensor], target: dict[str, Tensor]) -> dict[str, Te
         "contrast": _contrast_loss(output["contrast"]),
         "invariance": (first - second).square().mean(),
         "teacher": _regression_loss(output["teacher"], twice["teacher"]),
-        "geometry": _geometry_loss(output["invariance"], twice),
     }
 
 
@@ -126,28 +122,6 @@ def _regression_loss(predicted: Tensor, wanted: Tensor) -> Tensor:
     if not known.any():
         return predicted.new_zeros(())
     return functional.smooth_l1_loss(predicted[known], wanted[known])
-
-
-def _geometry_loss(embedding: Tensor, target: dict[str, Tensor]) -> Tensor:
-    """Ask of every two loops the cosine that their labels and the teacher's view of them call for.
-
-    A scorer compares embeddings by their directions, and by nothing else; so directions are what is taught
-    (relational distillation; Park et al. 2019, arXiv 1904.05068).
-    """
-    heard = ~target["teacher"].isnan().any(1)
-    if heard.sum() < 2:
-        return embedding.new_zeros(())
-    n_loops = len(embedding) // 2
-    loop = torch.arange(n_loops).repeat(2)[heard]
-    unit = functional.normalize(embedding[heard], dim=1)
-    taught = functional.normalize(target["teacher"][heard], dim=1)
-    wanted = _SAME_TO_TEACHER * (taught @ taught.T)
-    for name, share in (("family", _SAME_FAMILY), ("instrument", _SAME_INSTRUMENT)):
-        label = target[name][heard]
-        wanted += share * ((label[:, None] == label) & (label >= 0)).float()
-    wanted = torch.where(loop[:, None] == loop, torch.ones_like(wanted), wanted)
-    pairs = ~torch.eye(len(loop), dtype=torch.bool)
-    return (unit @ unit.T - wanted)[pairs].square().mean()
 
 
 def _contrast_loss(projected: Tensor) -> Tensor:
