@@ -126,7 +126,8 @@ function whereText(detail, duration) {
   const covered = detail.ranges.reduce((sum, [start, end]) => sum + end - start, 0);
   if (covered > 0.85 * duration) return "Odd from beginning to end.";
   const strongest = [...detail.ranges].sort((a, b) => b[4] - a[4]).slice(0, 3).sort((a, b) => a[0] - b[0]);
-  const spans = strongest.map(([start, end, low, high]) => start.toFixed(1) + " to " + end.toFixed(1) + " s (" + hertz(low) + " to " + hertz(high) + ")");
+  const seconds = (start, end) => [...new Set([start.toFixed(1), end.toFixed(1)])].join(" to ") + " s";
+  const spans = strongest.map(([start, end, low, high]) => seconds(start, end) + " (" + hertz(low) + " to " + hertz(high) + ")");
   return "Oddest at " + spans.join(", ") + (detail.ranges.length > 3 ? " and " + (detail.ranges.length - 3) + " more" : "") + ".";
 }
 
