@@ -193,8 +193,7 @@ def score(
         stdin=stdin,
     )
     measured = measured_for(embedded, learnt.detector_name, library=library, progress=progress)
-    features = features_of(embedded, measured)
-    judged = learnt.judge(features, rate)
+    judged = learnt.judge(features_of(embedded, measured), rate)
     return _result(
         embedded,
         judged.anomaly_scores,
@@ -298,10 +297,9 @@ def scan_embeddings(
     measured = None
     if remembered is None:
         measured = measured_for(embedded, detector, library=library, progress=progress)
-        features = features_of(embedded, measured)
         lesson = named_lesson(named, detector, library)
         n_fits = N_FOLDS * (1 + len(TRIMMED_SHARES))
-        learner = Learner(features, lesson, detector, seed, device, progress, n_fits)
+        learner = Learner(features_of(embedded, measured), lesson, detector, seed, device, progress, n_fits)
         crossed = learner.trimmed(groups)
         fit_notes = learner.notes(named)
         remember_run(runs, key, embedded, crossed, fit_notes, detector=detector, seed=seed)

@@ -7,7 +7,7 @@ import sys
 def main() -> None:
     """Run the `loopsphere` command."""
     # Importing torch and scikit-learn makes hundreds of thousands of objects that stay; to look for garbage
-    # after every 700 takes a tenth of the time to the first result.
+    # after every 700 delays the first result.
     gc.set_threshold(50_000, 20, 100)
     from loopsphere.cli.commands import app
 

@@ -167,7 +167,11 @@ class ResidualEncoder(nn.Module):
         super().__init__()
         self.n_components, dimension = components.shape
         n_taken = self.n_components if bool(components.any()) else 0
-        axes = torch.linalg.qr(components.T.double(), mode="complete").Q[:, n_taken:] if n_taken else None
+        axes = (
+            torch.linalg.qr(components.T.to("cpu", torch.float64), mode="complete").Q[:, n_taken:]
+            if n_taken
+            else None
+        )
         self.left_over: Tensor
         left_over = torch.eye(dimension) if axes is None else axes.T.float()
         self.register_buffer("left_over", left_over.to(components.device))
@@ -197,12 +201,13 @@ class ResidualEncoder(nn.Module):
         Ridge regression, the stronger the fewer loops there are; descent then goes on from there.
         """
         leading, rest = split.tensor_split([self.n_components], dim=1)
-        hidden = self.correction.activations(leading)[-2].double()
+        # On the CPU: Apple's GPU has no float64.
+        hidden = self.correction.activations(leading)[-2].to("cpu", torch.float64)
         products = hidden.T @ hidden
         n_loops, n_hidden = hidden.shape
         ridge = products.diagonal().mean().clamp(min=1e-12) * n_hidden / n_loops
         products.diagonal().add_(ridge)
-        solved = torch.linalg.solve(products, hidden.T @ (rest - rest.mean(dim=0)).double())
+        solved = torch.linalg.solve(products, hidden.T @ (rest - rest.mean(dim=0)).to(hidden))
         self._last().weight.copy_(-solved.T)
 
     def flat(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

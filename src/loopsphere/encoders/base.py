@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from loopsphere.models.htsat import HTSATConfig
 
 BATCH_SIZE = 32
-_WINDOWS_AT_ONCE = 16  # of musicnn, whose responses are large: 32 take a quarter longer each
+_WINDOWS_AT_ONCE = 16  # of musicnn, whose responses to more would not stay in the cache
 TOKEN_STAGES = (0, 1, 2)
 """Stages that are fine enough in time to point at a moment."""
 

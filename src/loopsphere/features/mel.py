@@ -167,7 +167,7 @@ def mel_power(
         Mono, at `config.sample_rate`, at least `config.n_fft` samples.
     config : MelConfig
     dtype : {float64, float32}
-        Of the spectra. In float32, which takes 0.6 of the time, a quiet band next to a loud one is off by up
+        Of the spectra. In float32, which is faster, a quiet band next to a loud one is off by up
         to 0.02 dB; in float64 nothing shows.
 
     Returns

@@ -162,7 +162,7 @@ class WindowAttention(nn.Module):
 def _by_hand(tokens: Tensor) -> bool:
     """Tell whether these are bfloat16 on a CPU and no gradients are wanted.
 
-    torch's ways for all cases are slow there: its attention takes twice the time for windows this small.
+    torch's ways for all cases are slow there, its attention above all for windows this small.
     """
     return tokens.dtype == torch.bfloat16 and tokens.device.type == "cpu" and not torch.is_grad_enabled()
 
