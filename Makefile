@@ -27,7 +27,7 @@ format: .venv/.installed-dev
 # Each of the three goes on where it was stopped; see pretraining/README.md.
 pretrain-data: .venv/.installed-pretraining
 	pretraining/fetch.sh
-	$(BIN)/python -m pretraining.render --out pretraining/pool --n 12288
+	$(BIN)/python -m pretraining.render --out pretraining/pool --n 16384
 	$(BIN)/python -m pretraining.render --out pretraining/pool-eval --n 1024 --seed 1 --split eval
 
 pretrain: .venv/.installed-pretraining

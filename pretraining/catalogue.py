@@ -18,11 +18,13 @@ from pretraining.patterns import (
 )
 
 FAMILY_WEIGHTS: dict[str, float] = {
-    "guitar": 0.20, "bass": 0.17, "drums": 0.17, "keys": 0.09, "organ": 0.035, "mallet": 0.03,
-    "synth": 0.10, "strings": 0.035, "brass": 0.03, "reed": 0.025, "pipe": 0.02, "ethnic": 0.025,
+    "guitar": 0.20, "bass": 0.17, "drums": 0.20, "keys": 0.09, "organ": 0.035, "mallet": 0.03,
+    "synth": 0.13, "strings": 0.035, "brass": 0.03, "reed": 0.025, "pipe": 0.02, "ethnic": 0.025,
     "percussion": 0.01, "voice": 0.01, "sfx": 0.01, "mix": 0.04,
 }  # fmt: skip
 FAMILIES: tuple[str, ...] = tuple(FAMILY_WEIGHTS)
+EVALUATION_WEIGHTS = FAMILY_WEIGHTS | {"drums": 0.17, "synth": 0.10}
+"""The evaluation keeps the shares of the first runs, so that all runs are judged on the same loops."""
 
 PATTERNS: dict[str, dict[Pattern, float]] = {
     "guitar": GUITAR_PATTERNS,
@@ -92,6 +94,10 @@ NOTES_SHARE = {
     "brass": 0.5, "reed": 0.5, "pipe": 0.3,
 }  # fmt: skip
 """Share of a family's loops that is played on recorded notes."""
+KITS_SHARE = 0.3
+"""Share of the drum loops that is played on the recorded kits of `drumkits.py`, beside those notes."""
+KIT_WEIGHTS = {"drums:rumpf": 2.5, "drums:electricempire": 1.5}
+"""How often a kit is drawn beside the others, which have 1: these two have the most sounds."""
 SYNTH_SHARE = {
     "guitar": 0.26,
     "bass": 0.22,
@@ -174,7 +180,10 @@ def note_instruments(groups: dict[str, tuple[str, int, int]], *, evaluation: boo
     """
     listed: list[Instrument] = []
     for group, (family, lowest, highest) in sorted(groups.items()):
-        if family == "drums":
+        if group.startswith("kit:"):
+            name = f"drums:{group.removeprefix('kit:')}"
+            listed.append(Instrument(name, "drums", group, 0, 0, group, 0, 127))
+        elif family == "drums":
             listed.append(Instrument("drums:discordgm", "drums", f"notes:{group}", 0, 0, group, 0, 127))
         elif (group in HELD_OUT_GROUPS) == evaluation:
             low, high = _REGISTERS[family]
@@ -194,23 +203,30 @@ def synth_instruments() -> list[Instrument]:
     return listed
 
 
-def draw_family(rng: np.random.Generator) -> str:
+def draw_family(rng: np.random.Generator, *, evaluation: bool) -> str:
     """Draw a family by its weight."""
-    weights = np.array(list(FAMILY_WEIGHTS.values()))
+    weights = np.array(list((EVALUATION_WEIGHTS if evaluation else FAMILY_WEIGHTS).values()))
     return FAMILIES[rng.choice(len(FAMILIES), p=weights / weights.sum())]
 
 
 def _kind(instrument: Instrument) -> str:
-    return "notes" if instrument.source.startswith("notes:") else instrument.source
+    return instrument.source.partition(":")[0]
 
 
 def draw_instrument(rng: np.random.Generator, instruments: list[Instrument], family: str) -> Instrument:
     """Draw an instrument of a family, first its kind of source by its share, then one of that kind."""
     of_family = [instrument for instrument in instruments if instrument.family == family]
     kinds = sorted({_kind(instrument) for instrument in of_family})
-    shares = {"notes": NOTES_SHARE.get(family, 0.1), "synth": SYNTH_SHARE.get(family, 0.1)}
+    shares = {
+        "notes": NOTES_SHARE.get(family, 0.1),
+        "synth": SYNTH_SHARE.get(family, 0.1),
+        "kit": KITS_SHARE,
+    }
     fonts_share = 1 - sum(shares[kind] for kind in kinds if kind in shares)
     weights = np.array([shares.get(kind, fonts_share * TRAINING_FONTS.get(kind, 0.6)) for kind in kinds])
     kind = kinds[rng.choice(len(kinds), p=weights / weights.sum())]
     choices = [instrument for instrument in of_family if _kind(instrument) == kind]
+    if kind == "kit":
+        odds = np.array([KIT_WEIGHTS.get(instrument.id, 1.0) for instrument in choices])
+        return choices[rng.choice(len(choices), p=odds / odds.sum())]
     return choices[rng.integers(len(choices))]

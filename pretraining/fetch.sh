@@ -1,6 +1,10 @@
 #!/bin/sh
 # Fetch what the renderer needs beyond Debian's packages: recorded instruments. Needs npm and tar.
 set -eu
+if [ ! -d /usr/share/hydrogen/data/drumkits ]; then
+    echo "no recorded drum kits: apt-get install --no-install-recommends hydrogen-drumkits" >&2
+    exit 1
+fi
 cd "$(dirname "$0")"
 mkdir -p recorded
 scratch=$(mktemp -d)

@@ -1,6 +1,6 @@
 """Render the training pool: shards of log-mels of loops with their labels, each drawn from (seed, shard).
 
-Run `python -m pretraining.render --out pretraining/pool --n 12288 --seed 0 --workers 2`. Finished shards
+Run `python -m pretraining.render --out pretraining/pool --n 16384 --seed 0 --workers 2`. Finished shards
 are kept, so the same command resumes.
 """
 
@@ -30,6 +30,7 @@ from pretraining.catalogue import (
     soundfont_instruments,
     synth_instruments,
 )
+from pretraining.drumkits import HYDROGEN
 from pretraining.drums import drum_groove
 from pretraining.effects import apply_effects, direct_input, draw_effects, mild_change, to_unit_peak
 from pretraining.foley import draw_foley
@@ -73,7 +74,8 @@ class Studio:
     def __init__(self, split: str, recorded_notes: Path = RECORDED_NOTES) -> None:
         evaluation = split == "eval"
         self._fonts = {name: SoundFont(SOUNDFONTS[name]) for name in SPLITS[split]}
-        self._recorded = RecordedNotes(recorded_notes, FETCHED_NOTES, evaluation=evaluation)
+        self._evaluation = evaluation
+        self._recorded = RecordedNotes(recorded_notes, FETCHED_NOTES, HYDROGEN, evaluation=evaluation)
         self._first_preset = HELD_OUT_PRESETS if evaluation else 0
         self._instruments = note_instruments(self._recorded.groups(), evaluation=evaluation)
         self._instruments += synth_instruments()
@@ -87,7 +89,7 @@ class Studio:
             medium = draw_effects(rng, "sfx")[1]
             labels["fx"] = [effect.__name__ for effect in medium]
             return to_unit_peak(apply_effects(rng, audio, medium)), labels
-        family = draw_family(rng)
+        family = draw_family(rng, evaluation=self._evaluation)
         cropped = rng.random() < CHANCE_OF_CROP
         song = make_song(rng, extra_bars=int(rng.integers(1, 3)) if cropped else 0)
         roles = (

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from loopsphere.synth.instruments import draw_player
 from pretraining.catalogue import FETCHED_FAMILIES, NOTE_FAMILIES
+from pretraining.drumkits import GAINS, KITS
 from pretraining.music import TimedNote
 
 SAMPLE_RATE = 32_000
@@ -137,9 +138,12 @@ _DRUM_KEYS: tuple[tuple[str, int], ...] = (
     ("F_Tom_1", 41), ("F_Tom", 43),
 )  # fmt: skip
 _DRUM_LANES: dict[int, tuple[int, ...]] = {
-    35: (41, 43, 63), 36: (41, 43, 63), 38: (39, 61, 60), 40: (39, 61, 60), 37: (75, 85, 80), 44: (42,),
-    46: (69, 42, 81), 51: (42, 56, 81), 53: (56, 81), 45: (43, 63), 47: (63, 41), 48: (60, 63), 50: (60,),
-    54: (69, 85), 70: (69,), 62: (63,), 64: (63,), 76: (75,), 49: (49,),
+    35: (36, 41, 43, 63), 36: (35, 41, 43, 63), 38: (40, 39, 61, 60), 40: (38, 39, 61, 60),
+    37: (75, 85, 80, 39), 39: (40, 38), 44: (42,), 46: (69, 42, 81), 49: (51, 46), 51: (46, 42, 56, 81),
+    53: (51, 56, 81, 75, 46), 41: (43, 45, 35, 36), 43: (41, 45, 47, 36), 45: (43, 47, 63, 41),
+    47: (45, 48, 63, 41, 43), 48: (47, 50, 60, 63, 43), 50: (48, 47, 60, 43), 54: (69, 85, 44),
+    56: (75, 53, 37, 45, 39), 60: (50, 48, 63, 43), 61: (63, 45, 43), 62: (63, 45, 43), 63: (41, 43),
+    64: (63, 41, 43), 69: (70, 44), 70: (69, 44), 75: (37, 56, 39), 76: (75, 37, 56, 39),
 }  # fmt: skip
 """What a kit without a kick, a snare and so on plays in their place."""
 
@@ -164,9 +168,11 @@ _NOTE_NAME = re.compile(r"([A-G])(s|#)?(\d)(?:v(\d+))?")
 
 
 class RecordedNotes:
-    """Multisampled instruments, by group: those of a manifest and, for training, the fetched ones."""
+    """Recorded instruments by group: those of a manifest and, for training, fetched ones and kits."""
 
-    def __init__(self, folder: Path, fetched: Path | None = None, *, evaluation: bool) -> None:
+    def __init__(
+        self, folder: Path, fetched: Path | None = None, kits: Path | None = None, *, evaluation: bool
+    ) -> None:
         self.samples: dict[str, list[Sample]] = defaultdict(list)
         self._families: dict[str, str] = {}
         with (folder / "manifest.csv").open(newline="") as file:
@@ -175,6 +181,13 @@ class RecordedNotes:
         if fetched is not None and not evaluation:
             for name, family in FETCHED_FAMILIES.items():
                 self._add_fetched(fetched / name, family)
+        if kits is not None and not evaluation:
+            for name, kit in KITS.items():
+                self._families[f"kit:{name}"] = "drums"
+                self.samples[f"kit:{name}"] = [Sample(path, key, 0.6) for path, key in kit.files(kits)]
+            missing = [s.path for name in KITS for s in self.samples[f"kit:{name}"] if not s.path.exists()]
+            if missing:
+                raise FileNotFoundError(f"no {missing[0]}: install the Debian package hydrogen-drumkits")
 
     def _add_fetched(self, folder: Path, family: str) -> None:
         """Take an instrument whose files are named after their notes: As2.mp3, D#4v8.mp3."""
@@ -222,6 +235,8 @@ class RecordedNotes:
         rng: np.random.Generator,
     ) -> Audio:
         """Sound notes with the nearest samples: repitched, faded after their ends, quieter if soft."""
+        if group.startswith("kit:"):
+            return self._play_kit(notes, self.samples[group], n_samples, rng)
         samples = self.samples[group]
         drums = self._families[group] == "drums"
         release_s = 0.4 if drums else float(rng.uniform(0.03, 0.15))
@@ -234,6 +249,24 @@ class RecordedNotes:
             body = _shaped(_repitched(sample.path, shift, round(detune_cents, -1)), sounding_s, release_s)
             body = body[: max(0, n_samples - start)]
             output[start : start + len(body)] += body * np.float32((note.velocity / 110) ** 1.5)
+        return output
+
+    def _play_kit(
+        self, notes: Sequence[TimedNote], samples: list[Sample], n_samples: int, rng: np.random.Generator
+    ) -> Audio:
+        """Sound a kit: one of each key's sounds for the whole loop, tuned and mixed as if by hand."""
+        held: dict[int, tuple[Audio, float]] = {}
+        output = np.zeros(n_samples, dtype=np.float32)
+        for note in notes:
+            if note.pitch not in held:
+                sample = self._drum(samples, note.pitch, rng)
+                cents = float(rng.choice([-200, -100, 0, 0, 0, 100, 200]))
+                body = _shaped(_repitched(sample.path, 0, cents), float(rng.uniform(0.3, 2.0)), 0.2)
+                held[note.pitch] = body, GAINS.get(sample.pitch, 0.7) * float(rng.uniform(0.6, 1.4))
+            body, gain = held[note.pitch]
+            start = int(note.start_s * SAMPLE_RATE)
+            body = body[: max(0, n_samples - start)]
+            output[start : start + len(body)] += body * np.float32(gain * (note.velocity / 110) ** 1.5)
         return output
 
     @staticmethod

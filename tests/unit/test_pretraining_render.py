@@ -11,9 +11,11 @@ import soundfile
 pytest.importorskip("pedalboard", reason="pedalboard is not installed (dependency group 'pretraining')")
 pytest.importorskip("fluidsynth", reason="FluidSynth is not installed", exc_type=ImportError)
 
+from pretraining.drumkits import HYDROGEN, KITS
+from pretraining.drums import GROOVES
 from pretraining.effects import MEDIUM, PRODUCTION, amp, direct_input, mild_change
 from pretraining.music import TimedNote
-from pretraining.render import SPLITS, Studio, render_shard
+from pretraining.render import FETCHED_NOTES, SPLITS, Studio, render_shard
 from pretraining.sources import SAMPLE_RATE, SOUNDFONTS, RecordedNotes, SoundFont, play_synth
 
 from loopsphere.features.config import BUNDLED
@@ -33,6 +35,10 @@ def studio(real_loops: Path) -> Studio:
     for name in SPLITS["train"]:
         if not SOUNDFONTS[name].exists():
             pytest.skip(f"the soundfont {name} is not installed")
+    if not HYDROGEN.exists():
+        pytest.skip("the drum kits are not installed (Debian package hydrogen-drumkits)")
+    if not FETCHED_NOTES.exists():
+        pytest.skip("the recorded instruments are not there (pretraining/fetch.sh)")
     return Studio("train", real_loops)
 
 
@@ -82,6 +88,48 @@ def test_the_sampler_repitches(recorded_sine: Path, pitch: int, expected_hz: flo
     assert np.abs(audio[int(0.8 * SAMPLE_RATE) :]).max() == 0
 
 
+@pytest.fixture
+def kits(recorded_sine: Path) -> RecordedNotes:
+    if not HYDROGEN.exists():
+        pytest.skip("the drum kits are not installed (Debian package hydrogen-drumkits)")
+    return RecordedNotes(recorded_sine, kits=HYDROGEN, evaluation=False)
+
+
+def _hit(kits: RecordedNotes, name: str, key: int) -> np.ndarray:
+    hit = [TimedNote(0.1, 0.3, key, 100)]
+    return kits.play(hit, f"kit:{name}", SAMPLE_RATE, 0.0, np.random.default_rng(0))
+
+
+def _centroid_hz(audio: np.ndarray) -> float:
+    power = np.abs(np.fft.rfft(audio)) ** 2
+    return float(np.average(np.fft.rfftfreq(len(audio), 1 / SAMPLE_RATE), weights=power))
+
+
+@pytest.mark.parametrize("name", KITS)
+def test_a_kit_sounds_every_key_of_a_groove_and_kicks_are_low(kits: RecordedNotes, name: str) -> None:
+    for key in sorted({key for lanes in GROOVES.values() for key in lanes}):
+        hit = _hit(kits, name, key)
+        assert np.abs(hit[: SAMPLE_RATE // 10 - 200]).max() == 0
+        assert 0.03 < np.abs(hit).max() < 2
+    kick, snare, hat = (_centroid_hz(_hit(kits, name, key)) for key in (36, 38, 42))
+    assert kick < 250 < snare < hat
+    assert hat > 3000
+
+
+def test_a_loop_keeps_one_kick_and_loops_differ(kits: RecordedNotes) -> None:
+    notes = [TimedNote(0.0, 0.2, 36, 100), TimedNote(1.0, 1.2, 36, 100)]
+    audio, other = (
+        kits.play(notes, "kit:rumpf", 2 * SAMPLE_RATE, 0.0, np.random.default_rng(seed)) for seed in (0, 1)
+    )
+    np.testing.assert_array_equal(audio[:SAMPLE_RATE], audio[SAMPLE_RATE:])
+    assert np.abs(audio - other).max() > 0.01
+
+
+def test_the_evaluation_hears_no_kit(recorded_sine: Path) -> None:
+    groups = RecordedNotes(recorded_sine, kits=HYDROGEN, evaluation=True).groups()
+    assert not [group for group in groups if group.startswith("kit:")]
+
+
 def test_two_presets_of_a_synthesised_guitar_differ() -> None:
     notes = [TimedNote(0.0, 0.5, 52, 100)]
     one, same, other = (
@@ -126,7 +174,7 @@ def test_a_shard_is_determined_by_its_seed_and_described_by_its_labels(
     first, again = tmp_path / "first", tmp_path / "again"
     for folder in (first, again):
         folder.mkdir()
-        render_shard(studio, 7, 3, 6, folder)
+        render_shard(studio, None, 7, 3, 6, folder)
     assert sorted(path.name for path in first.iterdir()) == ["shard-00003.jsonl", "shard-00003.mel.npy"]
     for path in first.iterdir():
         assert path.read_bytes() == (again / path.name).read_bytes()
