@@ -1,7 +1,7 @@
 """Recorded drum kits of Debian's `hydrogen-drumkits`: which of their sounds stands on which General MIDI key.
 
-rumpf is CC BY 3.0 and Audiophob CC0. The other three, by Artemiy Pavlov, are packaged as GPL-2 or later; asked
-by the packager, he wrote "Honestly, I grant you all rights" (the package's copyright file). The package's further
+rumpf is CC BY 3.0 and Audiophob CC0. The other three, by Artemiy Pavlov, are packaged as GPL-2 or later; to
+the packager he wrote "Honestly, I grant you all rights" (the package's copyright file). The package's other
 kits, GPL or share-alike, are left alone.
 
 The kits' own maps were not taken over: they give some names to sounds that are something else (a `cymbal` at
