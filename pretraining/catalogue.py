@@ -94,10 +94,8 @@ NOTES_SHARE = {
     "brass": 0.5, "reed": 0.5, "pipe": 0.3,
 }  # fmt: skip
 """Share of a family's loops that is played on recorded notes."""
-KITS_SHARE = 0.3
-"""Share of the drum loops that is played on the recorded kits of `drumkits.py`, beside those notes."""
-KIT_WEIGHTS = {"drums:rumpf": 2.5, "drums:electricempire": 1.5}
-"""How often a kit is drawn beside the others, which have 1: these two have the most sounds."""
+KIT_SHARE = 0.2
+"""Share of the drum loops that is played on the recorded kit of `drumkits.py`, beside those notes."""
 SYNTH_SHARE = {
     "guitar": 0.26,
     "bass": 0.22,
@@ -220,13 +218,10 @@ def draw_instrument(rng: np.random.Generator, instruments: list[Instrument], fam
     shares = {
         "notes": NOTES_SHARE.get(family, 0.1),
         "synth": SYNTH_SHARE.get(family, 0.1),
-        "kit": KITS_SHARE,
+        "kit": KIT_SHARE,
     }
     fonts_share = 1 - sum(shares[kind] for kind in kinds if kind in shares)
     weights = np.array([shares.get(kind, fonts_share * TRAINING_FONTS.get(kind, 0.6)) for kind in kinds])
     kind = kinds[rng.choice(len(kinds), p=weights / weights.sum())]
     choices = [instrument for instrument in of_family if _kind(instrument) == kind]
-    if kind == "kit":
-        odds = np.array([KIT_WEIGHTS.get(instrument.id, 1.0) for instrument in choices])
-        return choices[rng.choice(len(choices), p=odds / odds.sum())]
     return choices[rng.integers(len(choices))]

@@ -2,7 +2,7 @@
 # Fetch what the renderer needs beyond Debian's packages: recorded instruments. Needs npm and tar.
 set -eu
 if [ ! -d /usr/share/hydrogen/data/drumkits ]; then
-    echo "no recorded drum kits: apt-get install --no-install-recommends hydrogen-drumkits" >&2
+    echo "no recorded drum kit: apt-get install --no-install-recommends hydrogen-drumkits" >&2
     exit 1
 fi
 cd "$(dirname "$0")"

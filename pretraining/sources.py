@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from loopsphere.synth.instruments import draw_player
 from pretraining.catalogue import FETCHED_FAMILIES, NOTE_FAMILIES
-from pretraining.drumkits import GAINS, KITS
+from pretraining.drumkits import GAINS, rumpf_files
 from pretraining.music import TimedNote
 
 SAMPLE_RATE = 32_000
@@ -182,10 +182,9 @@ class RecordedNotes:
             for name, family in FETCHED_FAMILIES.items():
                 self._add_fetched(fetched / name, family)
         if kits is not None and not evaluation:
-            for name, kit in KITS.items():
-                self._families[f"kit:{name}"] = "drums"
-                self.samples[f"kit:{name}"] = [Sample(path, key, 0.6) for path, key in kit.files(kits)]
-            missing = [s.path for name in KITS for s in self.samples[f"kit:{name}"] if not s.path.exists()]
+            self._families["kit:rumpf"] = "drums"
+            self.samples["kit:rumpf"] = [Sample(path, key, 0.6) for path, key in rumpf_files(kits)]
+            missing = [s.path for s in self.samples["kit:rumpf"] if not s.path.exists()]
             if missing:
                 raise FileNotFoundError(f"no {missing[0]}: install the Debian package hydrogen-drumkits")
 

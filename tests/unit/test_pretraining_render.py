@@ -11,7 +11,7 @@ import soundfile
 pytest.importorskip("pedalboard", reason="pedalboard is not installed (dependency group 'pretraining')")
 pytest.importorskip("fluidsynth", reason="FluidSynth is not installed", exc_type=ImportError)
 
-from pretraining.drumkits import HYDROGEN, KITS
+from pretraining.drumkits import HYDROGEN
 from pretraining.drums import GROOVES
 from pretraining.effects import MEDIUM, PRODUCTION, amp, direct_input, mild_change
 from pretraining.music import TimedNote
@@ -95,9 +95,9 @@ def kits(recorded_sine: Path) -> RecordedNotes:
     return RecordedNotes(recorded_sine, kits=HYDROGEN, evaluation=False)
 
 
-def _hit(kits: RecordedNotes, name: str, key: int) -> np.ndarray:
+def _hit(kits: RecordedNotes, key: int) -> np.ndarray:
     hit = [TimedNote(0.1, 0.3, key, 100)]
-    return kits.play(hit, f"kit:{name}", SAMPLE_RATE, 0.0, np.random.default_rng(0))
+    return kits.play(hit, "kit:rumpf", SAMPLE_RATE, 0.0, np.random.default_rng(0))
 
 
 def _centroid_hz(audio: np.ndarray) -> float:
@@ -105,13 +105,12 @@ def _centroid_hz(audio: np.ndarray) -> float:
     return float(np.average(np.fft.rfftfreq(len(audio), 1 / SAMPLE_RATE), weights=power))
 
 
-@pytest.mark.parametrize("name", KITS)
-def test_a_kit_sounds_every_key_of_a_groove_and_kicks_are_low(kits: RecordedNotes, name: str) -> None:
+def test_a_kit_sounds_every_key_of_a_groove_and_kicks_are_low(kits: RecordedNotes) -> None:
     for key in sorted({key for lanes in GROOVES.values() for key in lanes}):
-        hit = _hit(kits, name, key)
+        hit = _hit(kits, key)
         assert np.abs(hit[: SAMPLE_RATE // 10 - 200]).max() == 0
         assert 0.03 < np.abs(hit).max() < 2
-    kick, snare, hat = (_centroid_hz(_hit(kits, name, key)) for key in (36, 38, 42))
+    kick, snare, hat = (_centroid_hz(_hit(kits, key)) for key in (36, 38, 42))
     assert kick < 250 < snare < hat
     assert hat > 3000
 
