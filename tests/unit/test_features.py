@@ -10,7 +10,7 @@ import pytest
 from loopsphere.errors import FeatureError
 from loopsphere.features.config import BUNDLED, CLAP_FUSED, CLAP_UNFUSED
 from loopsphere.features.fusion import fuse_mel
-from loopsphere.features.mel import fill_window, log_mel, mel_filters
+from loopsphere.features.mel import fill_window, log_mel, mel_filters, mel_power
 from random_networks import SMALL_MEL
 
 RNG = np.random.default_rng(0)
@@ -91,6 +91,19 @@ def test_a_long_clip_is_analysed_in_blocks_without_a_seam() -> None:
     whole = log_mel(clip, SMALL_MEL)
     start, stop = 150 * SMALL_MEL.hop_length, 450 * SMALL_MEL.hop_length
     np.testing.assert_allclose(log_mel(clip[start:stop], SMALL_MEL)[5:-5], whole[155:446], atol=1e-3)
+
+
+@pytest.mark.parametrize("config", [SMALL_MEL, BUNDLED, CLAP_FUSED, CLAP_UNFUSED])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_power_is_that_of_the_spectrum_through_every_filter(config, dtype) -> None:
+    """By definition, with whole filters; the code takes each band's own bins."""
+    clip = RNG.standard_normal(20 * config.n_fft).astype(np.float32)
+    clip *= np.linspace(1, 1e-3, clip.size, dtype=np.float32)
+    starts = range(0, clip.size - config.n_fft + 1, config.hop_length)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(config.n_fft) / config.n_fft)
+    spectra = np.fft.rfft(np.stack([clip[start : start + config.n_fft] for start in starts]) * window)
+    expected = np.abs(spectra) ** 2 @ mel_filters(config).astype(np.float64)
+    np.testing.assert_allclose(mel_power(clip, config, dtype=dtype), expected, rtol=2e-5)
 
 
 def test_filters_are_shared_and_read_only() -> None:

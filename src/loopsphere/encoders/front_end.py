@@ -42,11 +42,14 @@ class FrontEnd:
         Whether a clip longer than the window has four views, for feature fusion, or windows that stand alone.
     listens : bool
         Whether musicnn listens beside HTS-AT.
+    is_exact : bool
+        Whether HTS-AT's spectra are computed in float64. Before a network in bfloat16 float32 will do.
     """
 
     mel: MelConfig
     fusion: bool
     listens: bool
+    is_exact: bool = True
 
     def views(self, waveform: Float32Array) -> Views:
         """Return what the networks see of one clip.
@@ -61,7 +64,7 @@ class FrontEnd:
         FeatureError
             `waveform` is not 1-D, is empty or is not finite.
         """
-        mel = log_mel(waveform, self.mel)
+        mel = log_mel(waveform, self.mel, dtype=np.float64 if self.is_exact else np.float32)
         if self.fusion:
             spectra = fuse_mel(mel, n_frames=self.mel.n_frames)
         else:

@@ -14,6 +14,7 @@ from loopsphere.features.config import MelConfig
 from loopsphere.types import Float32Array
 
 _FRAMES_PER_BLOCK = 64  # their spectra stay in the cache of a core; those of 256 take twice as long
+_BANDS_PER_BLOCK = 16  # reach over few bins together; a product with all filters would be mostly zeros
 
 # The Auditory Toolbox scale: linear below 1 kHz, logarithmic above (Slaney 1998).
 _SLANEY_HZ_PER_MEL = 200.0 / 3
@@ -118,7 +119,9 @@ def fill_window(waveform: Float32Array, config: MelConfig) -> Float32Array:
     return np.pad(repeated, (0, config.window_samples - repeated.size))
 
 
-def log_mel(waveform: Float32Array, config: MelConfig) -> Float32Array:
+def log_mel(
+    waveform: Float32Array, config: MelConfig, *, dtype: type[np.floating[Any]] = np.float64
+) -> Float32Array:
     """Return the log-mel power of a clip, filled to the encoder's window if it is shorter.
 
     Parameters
@@ -126,6 +129,8 @@ def log_mel(waveform: Float32Array, config: MelConfig) -> Float32Array:
     waveform : float32 ndarray of shape (n_samples,)
         Mono, at `config.sample_rate`.
     config : MelConfig
+    dtype : {float64, float32}
+        Of the spectra; see `mel_power`.
 
     Returns
     -------
@@ -143,7 +148,7 @@ def log_mel(waveform: Float32Array, config: MelConfig) -> Float32Array:
     """
     # By the level of the clip, not of the filled window: padding must not make a clip louder.
     filled = levelled(fill_window(waveform, config), waveform, config)
-    power = mel_power(np.pad(filled, config.n_fft // 2, mode="reflect"), config)
+    power = mel_power(np.pad(filled, config.n_fft // 2, mode="reflect"), config, dtype=dtype)
     result: Float32Array = 10.0 * np.log10(np.maximum(power, 10.0 ** (config.floor_db / 10.0)))
     return result
 
@@ -176,14 +181,27 @@ def mel_power(
     """
     frames = np.lib.stride_tricks.sliding_window_view(waveform, config.n_fft)[:: config.hop_length]
     window = _hann(config.n_fft).astype(dtype)
-    filters = mel_filters(config)
     result = np.empty((len(frames), config.n_mels), dtype=np.float32)
     for start in range(0, len(frames), _FRAMES_PER_BLOCK):
         block = slice(start, start + _FRAMES_PER_BLOCK)
         spectrum = scipy.fft.rfft(frames[block] * window, axis=1)
         power = (np.square(spectrum.real) + np.square(spectrum.imag)).astype(np.float32, copy=False)
-        result[block] = power @ filters
+        for bins, bands, filters in _filter_blocks(config):
+            result[block, bands] = power[:, bins] @ filters
     return result
+
+
+@lru_cache(maxsize=8)
+def _filter_blocks(config: MelConfig) -> list[tuple[slice, slice, Float32Array]]:
+    """Cut the mel filters into neighbouring bands and the bins that these reach over."""
+    filters = mel_filters(config)
+    blocks = []
+    for start in range(0, config.n_mels, _BANDS_PER_BLOCK):
+        bands = slice(start, start + _BANDS_PER_BLOCK)
+        reached = np.flatnonzero(filters[:, bands].any(axis=1))
+        bins = slice(reached[0], reached[-1] + 1) if reached.size else slice(0, 0)
+        blocks.append((bins, bands, np.ascontiguousarray(filters[bins, bands])))
+    return blocks
 
 
 @lru_cache(maxsize=8)

@@ -47,7 +47,7 @@ class AttentionalFeatureFusion(nn.Module):
         """Return the weighted sum of both."""
         both = whole + local
         weight = torch.sigmoid(self.local_attention(both) + self.global_attention(both))
-        return 2 * whole * weight + 2 * local * (1 - weight)
+        return 2 * torch.lerp(local, whole, weight)
 
 
 class FeatureFusion(nn.Module):

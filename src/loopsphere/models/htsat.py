@@ -157,13 +157,9 @@ class HTSAT(nn.Module):
         if is_longer is not None and local_views is not None and len(local_views):
             if self.fusion is None:
                 raise FeatureError("this encoder has no feature fusion; give it clips within its window")
-            patches = self._patches(image).clone()
-            whole = patches[is_longer].permute(0, 3, 1, 2)
-            patches[is_longer] = self.fusion(whole, self._image(local_views)).permute(0, 2, 3, 1)
-            tokens = self._first_tokens(patches)
+            tokens = self._first_tokens(self._fused_patches(image, is_longer, local_views))
         else:
-            n_bytes = image[0].nbytes * self.config.width // self.config.patch_stride**2
-            tokens = in_parts(lambda part: self._first_tokens(self._patches(part)), image, n_bytes)
+            tokens = in_parts(lambda part: self._first_tokens(self._patches(part)), image, self._n_bytes)
         found: dict[int, Tensor] = {}
         for index, stage in enumerate(self.stages[: max(wanted) + 1]):
             assert isinstance(stage, Stage)
@@ -186,6 +182,27 @@ class HTSAT(nn.Module):
         embedded = functional.linear(pieces.transpose(1, 2), conv.weight.flatten(1), conv.bias)
         side = config.image_size // config.patch_stride
         return embedded.view(len(image), side, side, config.width)
+
+    def _fused_patches(self, image: Tensor, is_longer: Tensor, local_views: Tensor) -> Tensor:
+        """Embed patches, those of the longer clips fused with their local views."""
+        assert self.fusion is not None
+        fusion = self.fusion
+        patches = self._patches(image).clone()
+        whole = patches[is_longer].permute(0, 3, 1, 2)
+
+        def fuse(part: Tensor) -> Tensor:
+            fused: Tensor = fusion(whole[part], self._image(local_views[part]))
+            return fused.permute(0, 2, 3, 1)
+
+        numbers = torch.arange(len(whole), device=whole.device)
+        patches[is_longer] = in_parts(fuse, numbers, self._n_bytes)
+        return patches
+
+    @property
+    def _n_bytes(self) -> int:
+        """Of one clip's patches in float32."""
+        side = self.config.image_size // self.config.patch_stride
+        return 4 * self.config.width * side**2
 
     def _first_tokens(self, patches: Tensor) -> Tensor:
         """Normalise patches and make a row of them, as the first stage wants them."""

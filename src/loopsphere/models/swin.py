@@ -177,7 +177,8 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
     *_, area, width = query.shape
     scores = bias.repeat(len(query), 1, 1)
     scores.baddbmm_(key.reshape(-1, area, width), query.reshape(-1, area, width).mT, alpha=width**-0.5)
-    mixed = torch.bmm(value.mT.reshape(-1, width, area), scores.softmax(1))
+    torch.softmax(scores, 1, out=scores)
+    mixed = torch.bmm(value.mT.reshape(-1, width, area), scores)
     return mixed.view(query.mT.shape).mT
 
 
