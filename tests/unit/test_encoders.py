@@ -233,3 +233,17 @@ def test_records_are_complete() -> None:
         assert record.licence
         assert record.embedding_dim > 0
         assert (record.size_mb == 0) == (record.source == "bundled")
+
+
+@pytest.mark.parametrize("duration_s", [1.0, 9.0, 25.0])
+def test_the_bundled_encoder_in_bfloat16_says_the_same(duration_s: float) -> None:
+    exact, fast = (load_encoder(device="cpu", precision=name) for name in ("float32", "bfloat16"))
+    time_s = np.arange(round(duration_s * exact.mel.sample_rate)) / exact.mel.sample_rate
+    rng = np.random.default_rng(0)
+    decaying = np.exp(-6 * (time_s % 0.5))
+    plucked = sum(np.sin(2 * np.pi * hz * time_s) / hz for hz in (82.0, 165.0, 331.0)) * decaying
+    loops = [plucked, rng.standard_normal(time_s.size) * decaying, plucked + 1e-4 * np.sin(9000 * time_s)]
+    waveforms = [loop.astype(np.float32) for loop in loops]
+    ours, theirs = fast.embed(waveforms), exact.embed(waveforms)
+    lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
+    assert ((ours * theirs).sum(axis=1) / lengths).min() > 0.9999
