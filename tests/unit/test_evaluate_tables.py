@@ -128,3 +128,9 @@ def test_every_figure_is_a_png_and_the_same_twice(tmp_path, trials):
 
 def test_box_plots_name_the_detectors_that_have_no_logarithm(tmp_path, trials):
     assert box_plots(tmp_path / "box.png", trials) == ["negative"]
+
+
+def test_nothing_is_drawn_where_no_detector_has_a_logarithm(tmp_path, trials):
+    path = tmp_path / "box.png"
+    assert box_plots(path, [trial for trial in trials if trial.detector == "negative"]) == ["negative"]
+    assert not path.exists()

@@ -49,10 +49,13 @@ def draw_figures(
         part = [trial for trial in trials if (trial.dataset, trial.protocol) == (dataset, protocol)]
         name = f"scores-{number}.png"
         left_out = figures.box_plots(folder / name, part)
-        caption = f"{dataset}, {protocol}: scores of learnt, held-out and odd loops, first seed."
-        if left_out:
-            caption += f" Without a log axis, as their scores are not all positive: {', '.join(left_out)}."
-        drawn.append((name, caption))
+        if len(left_out) < len({trial.detector for trial in part}):
+            caption = f"{dataset}, {protocol}: scores of learnt, held-out and odd loops, first seed."
+            if left_out:
+                caption += (
+                    f" Not shown, as their scores are not all positive: {', '.join(left_out)}."
+                )
+            drawn.append((name, caption))
         name = f"histograms-{number}.png"
         figures.histograms(folder / name, part)
         drawn.append((name, f"{dataset}, {protocol}: scores and thresholds of the task {part[0].name!r}."))

@@ -48,7 +48,7 @@ def box_plots(path: Path, trials: Sequence[Trial]) -> list[str]:
     Parameters
     ----------
     path : Path
-        PNG file to write.
+        PNG file to write, unless all detectors are left out.
     trials : sequence of Trial
         Of one protocol; those of its first seed are pooled over tasks.
 
@@ -64,7 +64,10 @@ def box_plots(path: Path, trials: Sequence[Trial]) -> list[str]:
     """
     scores = {name: _relative_scores(trials, name) for name in _detectors(trials)}
     shown = [name for name, kinds in scores.items() if all(values.min() > 0 for values in kinds.values())]
-    figure, axes = _panels(1, 1, width=8.0, height=0.8 + 0.5 * max(len(shown), 1))
+    left_out = [name for name in scores if name not in shown]
+    if not shown:
+        return left_out
+    figure, axes = _panels(1, 1, width=8.0, height=0.8 + 0.5 * len(shown))
     axis = axes[0]
     for offset, (kind, color) in zip((-0.25, 0.0, 0.25), _KINDS.items(), strict=True):
         boxes = axis.boxplot(
@@ -86,7 +89,7 @@ def box_plots(path: Path, trials: Sequence[Trial]) -> list[str]:
     axis.set_xlabel("anomaly score / threshold (95 % quantile of learnt loops); whiskers 5 to 95 %")
     figure.legend(loc="outside upper center", ncols=4, frameon=False)
     _save(figure, path)
-    return [name for name in scores if name not in shown]
+    return left_out
 
 
 def histograms(path: Path, trials: Sequence[Trial]) -> None:
