@@ -89,7 +89,7 @@ def _default_bars(magnitude: str, row: Mapping[str, Interval]) -> Iterator[Bar]:
     if SCAN_DETECTOR not in row:
         return
     measured = row[SCAN_DETECTOR].mean
-    for other in (RESIDUAL, *(name + WITH_ATTRIBUTES for name in BASELINES)):
+    for other in (RESIDUAL, *(name + WITH_ATTRIBUTES for name in (AUTOENCODER, *BASELINES))):
         if other in row:
             yield Bar(f"planted, {magnitude}: {SCAN_DETECTOR} against {other}", measured, row[other].mean)
     if magnitude in PLANTED_GOALS:
