@@ -101,25 +101,16 @@ def measure_detector(detector: str, n_loops: str) -> dict[str, float]:
     }
 
 
-def measure_stream(detector: str, folder: str, n_loops: str) -> dict[str, float]:
-    """Score embeddings on disk."""
-    model = fit_embeddings(as_result(drawn(N_LEARNT, 0)), detector=detector)
-    source, before = Path(folder) / f"{n_loops}.parquet", peak_mib()
-    if not source.exists():
-        write_embeddings(source, int(n_loops), model.encoder_hash)
-    started = time.perf_counter()
-    score_cached(model, source, Path(folder) / "scores.parquet")
-    return {"seconds": time.perf_counter() - started, "before_mib": before, "peak_mib": peak_mib()}
-
-
-def write_embeddings(path: Path, n_loops: int, encoder_hash: str) -> None:
+def write_embeddings(path: str, n_loops: str) -> dict[str, float]:
     """Write drawn embeddings as `loopsphere embed -o loops.parquet` does."""
-    writer = None
-    for start in range(0, n_loops, _CHUNK):
-        rows = drawn(min(_CHUNK, n_loops - start), start)
-        names = [f"{start + index:07d}.wav" for index in range(len(rows))]
+    writer, encoder_hash, n_rows = None, cached_encoder("bundled", "cpu").hash, int(n_loops)
+    for start in range(0, n_rows, _CHUNK):
+        rows = drawn(min(_CHUNK, n_rows - start), start)
+        names = pa.array([f"{start + index:07d}.wav" for index in range(len(rows))])
         columns = {
-            "path": pa.array(names),
+            "path": names,
+            "duration_s": pa.array(np.ones(len(rows))),
+            "audio_hash": names,
             "embedding": pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), DIM),
         }
         table = pa.table(columns).replace_schema_metadata({"encoder_hash": encoder_hash})
@@ -127,11 +118,21 @@ def write_embeddings(path: Path, n_loops: int, encoder_hash: str) -> None:
         writer.write_table(table)
     if writer is not None:
         writer.close()
+    return {}
+
+
+def measure_stream(detector: str, path: str) -> dict[str, float]:
+    """Score embeddings on disk."""
+    model = fit_embeddings(as_result(drawn(N_LEARNT, 0)), detector=detector)
+    before, started = peak_mib(), time.perf_counter()
+    score_cached(model, path, Path(path).with_suffix(".scores.parquet"))
+    return {"seconds": time.perf_counter() - started, "before_mib": before, "peak_mib": peak_mib()}
 
 
 MEASURES: dict[str, Callable[..., dict[str, float]]] = {
     "embed": measure_embed,
     "detector": measure_detector,
+    "write": write_embeddings,
     "stream": measure_stream,
 }
 
@@ -192,7 +193,9 @@ def main() -> None:
         if arguments.stream:
             cells = []
             for n_loops in arguments.stream:
-                found = in_its_own_process("stream", DETECTORS[0], folder, n_loops)
+                path = folder / f"{n_loops}.parquet"
+                in_its_own_process("write", path, n_loops)
+                found = in_its_own_process("stream", DETECTORS[0], path)
                 per_s = n_loops / found["seconds"]
                 cells.append(
                     [
