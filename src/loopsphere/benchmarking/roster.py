@@ -29,7 +29,8 @@ _PYOD = {
     "pyod-lof": ("pyod.models.lof", "LOF"),
 }
 # The default of `scan`, and the same with other detectors for the embeddings.
-_MEASURING = tuple(name + WITH_ATTRIBUTES for name in ("deep-svdd", "knn", "pca", "isolation-forest"))
+_MEASURED = ("deep-svdd", "deep-svdd-autoencoder", "knn", "pca", "isolation-forest")
+_MEASURING = tuple(name + WITH_ATTRIBUTES for name in _MEASURED)
 ROSTER = (*_UNSUPERVISED, *_MEASURING, *(name + UNTRAINED for name in _SVDD_NAMES), *_PYOD)
 
 

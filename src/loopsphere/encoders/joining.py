@@ -12,7 +12,7 @@ from loopsphere.types import Float32Array
 
 JOINT_DIM = 512
 _PART_DIMS = (256, 200, 50)
-JOINING = {"htsat": 0.5, "features": 1.0, "tags": 0.5, "seed": 0}
+JOINING = {"htsat": 0.7, "features": 1.0, "tags": 0.5, "seed": 0}
 """Length of each part of an embedding, and the seed of the signs.
 
 Chosen by 5-NN AUROC on real loops and on planted faults: with less of HTS-AT, faults of pitch and fine noise
