@@ -120,9 +120,9 @@ def test_joining_keeps_angles_and_lengths() -> None:
     parts = [rng.standard_normal((3, width)).astype(np.float32) for width in (256, 200, 50)]
     joined = join(*parts)
     assert joined.shape == (3, JOINT_DIM)
-    np.testing.assert_allclose(np.linalg.norm(joined, axis=1), np.sqrt(0.5**2 + 1 + 0.5**2), rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(joined, axis=1), np.sqrt(0.7**2 + 1 + 0.5**2), rtol=1e-5)
     expected = sum(
-        weight**2 * cosine(part[0], part[1]) for weight, part in zip((0.5, 1, 0.5), parts, strict=True)
+        weight**2 * cosine(part[0], part[1]) for weight, part in zip((0.7, 1, 0.5), parts, strict=True)
     )
     assert float(joined[0] @ joined[1]) == pytest.approx(expected, abs=1e-5)
     np.testing.assert_allclose(join(*(part[:1] for part in parts)), joined[:1], atol=1e-7)
