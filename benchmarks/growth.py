@@ -27,6 +27,7 @@ import soundfile as sf
 from loopsphere.embedding import cached_encoder, embed
 from loopsphere.evaluate.tables import markdown_table
 from loopsphere.model import library_versions
+from loopsphere.outputs import ROWS_PER_GROUP
 from loopsphere.pipeline import fit_embeddings, scan_embeddings
 from loopsphere.scale.cached import score_cached
 from loopsphere.types import EmbedResult
@@ -115,7 +116,7 @@ def write_embeddings(path: str, n_loops: str) -> dict[str, float]:
         }
         table = pa.table(columns).replace_schema_metadata({"encoder_hash": encoder_hash})
         writer = writer or pq.ParquetWriter(path, table.schema)
-        writer.write_table(table)
+        writer.write_table(table, row_group_size=ROWS_PER_GROUP)
     if writer is not None:
         writer.close()
     return {}

@@ -17,6 +17,8 @@ from loopsphere.errors import UnknownNameError
 from loopsphere.files import whole_file
 from loopsphere.types import EmbedResult, ScoreResult
 
+ROWS_PER_GROUP = 8192
+"""Of the Parquet files of embeddings; who reads a file as a stream has one group in memory."""
 _COLUMNS = ("path", "duration_s", "anomaly_score", "p_value", "is_odd", "reasons")
 
 
@@ -114,4 +116,4 @@ def write_embeddings(path: str | os.PathLike[str], result: EmbedResult) -> None:
         made_by = {"encoder": result.encoder, "encoder_hash": result.encoder_hash}
         table = pa.table(columns).replace_schema_metadata(made_by)
         # A dictionary of numbers that hardly repeat would make the file half as large again.
-        pq.write_table(table, file, use_dictionary=False)
+        pq.write_table(table, file, use_dictionary=False, row_group_size=ROWS_PER_GROUP)

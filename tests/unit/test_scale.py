@@ -21,8 +21,9 @@ from loopsphere.scale.listing import Entry, list_entries
 from loopsphere.scale.ray_engine import ClusterEncoder
 from loopsphere.scale.results import Tally, table_of
 from loopsphere.scale.shards import Shard, ShardFolder, cut
-from loopsphere.scale.storage import Folder, file_system, local_file
+from loopsphere.scale.storage import Folder, file_system, local_file, parquet_batches
 from loopsphere.scale.work import Answer, Piece, Task
+from loopsphere.types import EmbedResult
 
 ENCODER = cached_encoder("bundled", "cpu", "float32")
 TASK = Task("bundled", "cpu", "float32", ENCODER.front_end)
@@ -243,6 +244,22 @@ def test_cached_embeddings_are_scored_as_a_stream(collection, model, tmp_path, m
     assert [loop.path for loop in result.oddest[:3]] == [
         embedded.paths[row] for row in np.argsort(-judged.anomaly_scores)[:3]
     ]
+
+
+def test_a_long_file_is_read_one_row_group_at_a_time(tmp_path):
+    path, n_rows = tmp_path / "long.parquet", 50_000
+    numbers = np.random.default_rng(0).standard_normal((n_rows, 64)).astype(np.float32)
+    embedded = EmbedResult(
+        "bundled", "0" * 64, tuple(map(str, range(n_rows))), np.ones(n_rows), ("",) * n_rows, numbers
+    )
+    write_embeddings(path, embedded)
+    assert pq.read_metadata(path).num_row_groups == 7
+    before, most, seen = pa.total_allocated_bytes(), 0, []
+    for batch in parquet_batches(str(path), 1000):
+        most = max(most, pa.total_allocated_bytes() - before)
+        seen += batch.column("path").to_pylist()
+    assert seen == list(embedded.paths)
+    assert most < numbers.nbytes / 2
 
 
 def test_shards_can_be_scored_later(loops, model, tmp_path):

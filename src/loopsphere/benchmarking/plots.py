@@ -52,9 +52,7 @@ def draw_figures(
         if len(left_out) < len({trial.detector for trial in part}):
             caption = f"{dataset}, {protocol}: scores of learnt, held-out and odd loops, first seed."
             if left_out:
-                caption += (
-                    f" Not shown, as their scores are not all positive: {', '.join(left_out)}."
-                )
+                caption += f" Not shown, as their scores are not all positive: {', '.join(left_out)}."
             drawn.append((name, caption))
         name = f"histograms-{number}.png"
         figures.histograms(folder / name, part)

@@ -169,15 +169,18 @@ def parquet_batches(
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a Parquet file, at most `n_rows` at a time, all columns or some.
 
+    One row group of the file is in memory at a time.
+
     Raises
     ------
     LoopsphereError
         It cannot be read, or is damaged.
     """
     with _parquet(source) as file:
-        for batch in file.iter_batches(n_rows, columns=columns):
-            batch.validate(full=True)  # text that is no UTF-8 would be found much later
-            yield batch
+        for group in range(file.num_row_groups):  # all at once, Arrow keeps those that it has read
+            for batch in file.iter_batches(n_rows, row_groups=[group], columns=columns):
+                batch.validate(full=True)  # text that is no UTF-8 would be found much later
+                yield batch
 
 
 @dataclass(frozen=True)
