@@ -30,7 +30,7 @@ pretrain-data: .venv/.installed-pretraining
 	$(BIN)/python -m pretraining.render --out pretraining/pool --n 16384
 	$(BIN)/python -m pretraining.render --out pretraining/pool-eval --n 1024 --seed 1 --split eval
 
-# glibc keeps the memory of one step for the next, which makes a step a third shorter; elsewhere it changes nothing.
+# glibc keeps the memory of one step for the next, which makes steps shorter; elsewhere it changes nothing.
 pretrain: .venv/.installed-pretraining
 	MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=8000000000 $(BIN)/python -m pretraining.train
 	$(BIN)/python -m pretraining.export

@@ -168,7 +168,7 @@ _NOTE_NAME = re.compile(r"([A-G])(s|#)?(\d)(?:v(\d+))?")
 
 
 class RecordedNotes:
-    """Recorded instruments by group: those of a manifest and, for training, fetched ones and kits."""
+    """Recorded instruments by group: those of a manifest and, for training, fetched ones and a drum kit."""
 
     def __init__(
         self, folder: Path, fetched: Path | None = None, kits: Path | None = None, *, evaluation: bool
@@ -182,11 +182,7 @@ class RecordedNotes:
             for name, family in FETCHED_FAMILIES.items():
                 self._add_fetched(fetched / name, family)
         if kits is not None and not evaluation:
-            self._families["kit:rumpf"] = "drums"
-            self.samples["kit:rumpf"] = [Sample(path, key, 0.6) for path, key in rumpf_files(kits)]
-            missing = [s.path for s in self.samples["kit:rumpf"] if not s.path.exists()]
-            if missing:
-                raise FileNotFoundError(f"no {missing[0]}: install the Debian package hydrogen-drumkits")
+            self._add_kit(kits)
 
     def _add_fetched(self, folder: Path, family: str) -> None:
         """Take an instrument whose files are named after their notes: As2.mp3, D#4v8.mp3."""
@@ -201,6 +197,13 @@ class RecordedNotes:
             self.samples[folder.name].append(Sample(path, pitch, level))
         if not self.samples[folder.name]:
             raise FileNotFoundError(f"no notes in {folder}: run pretraining/fetch.sh")
+
+    def _add_kit(self, kits: Path) -> None:
+        self._families["kit:rumpf"] = "drums"
+        for path, key in rumpf_files(kits):
+            if not path.exists():
+                raise FileNotFoundError(f"no {path}: install the Debian package hydrogen-drumkits")
+            self.samples["kit:rumpf"].append(Sample(path, key, 0.6))
 
     def _add(self, folder: Path, row: dict[str, str], evaluation: bool) -> None:
         group = row["group"]
@@ -243,11 +246,9 @@ class RecordedNotes:
         for note in notes:
             sample = self._drum(samples, note.pitch, rng) if drums else _nearest(samples, note, rng)
             shift = 0 if drums else note.pitch - sample.pitch
-            start = int(note.start_s * SAMPLE_RATE)
             sounding_s = 2.0 if drums else note.stop_s - note.start_s
             body = _shaped(_repitched(sample.path, shift, round(detune_cents, -1)), sounding_s, release_s)
-            body = body[: max(0, n_samples - start)]
-            output[start : start + len(body)] += body * np.float32((note.velocity / 110) ** 1.5)
+            _mix_in(output, body, note.start_s, (note.velocity / 110) ** 1.5)
         return output
 
     def _play_kit(
@@ -263,9 +264,7 @@ class RecordedNotes:
                 body = _shaped(_repitched(sample.path, 0, cents), float(rng.uniform(0.3, 2.0)), 0.2)
                 held[note.pitch] = body, GAINS.get(sample.pitch, 0.7) * float(rng.uniform(0.6, 1.4))
             body, gain = held[note.pitch]
-            start = int(note.start_s * SAMPLE_RATE)
-            body = body[: max(0, n_samples - start)]
-            output[start : start + len(body)] += body * np.float32(gain * (note.velocity / 110) ** 1.5)
+            _mix_in(output, body, note.start_s, gain * (note.velocity / 110) ** 1.5)
         return output
 
     @staticmethod
@@ -316,6 +315,13 @@ def _shaped(waveform: Audio, sounding_s: float, release_s: float) -> Audio:
     return shaped
 
 
+def _mix_in(output: Audio, body: Audio, start_s: float, gain: float) -> None:
+    """Add a note's sound at its time, as far as the output reaches."""
+    start = int(start_s * SAMPLE_RATE)
+    body = body[: max(0, len(output) - start)]
+    output[start : start + len(body)] += body * np.float32(gain)
+
+
 _KIT_KEYS: dict[int, int] = {
     35: 36, 40: 38, 37: 39, 44: 42, 54: 42, 69: 42, 70: 42, 49: 51, 53: 51, 41: 45, 43: 45, 61: 45, 64: 45,
     47: 50, 48: 50, 60: 50, 62: 50, 63: 50,
@@ -345,8 +351,6 @@ def play_synth(
         if key not in held:
             hardness = (key[1] + 1) / _HARDNESSES
             held[key] = voice.note(pitch, detune_cents / 100, hardness, int(longest_s * SAMPLE_RATE))
-        start = int(note.start_s * SAMPLE_RATE)
         body = _shaped(held[key], 1.5 if is_kit else note.stop_s - note.start_s, voice.release_s)
-        body = body[: max(0, n_samples - start)]
-        output[start : start + len(body)] += body * np.float32((note.velocity / 110) ** 1.2)
+        _mix_in(output, body, note.start_s, (note.velocity / 110) ** 1.2)
     return box.process(output, SAMPLE_RATE)

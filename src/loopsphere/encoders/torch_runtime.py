@@ -155,7 +155,7 @@ def _keep_freed_memory() -> None:
     """Let the C library keep what layers free for the layers that follow.
 
     glibc gives a freed block back to the system if it is larger than any that was freed before, up to 32 MiB;
-    every page that comes anew then costs a fault, in all a tenth of an embedding's time. So it is shown one.
+    every page that comes anew then costs a fault. So it is shown one.
     """
     torch.empty(31 * 2**20, dtype=torch.uint8, device="cpu")
 

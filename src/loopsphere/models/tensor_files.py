@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import pickle
 import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -76,7 +76,7 @@ _IGNORED_GLOBALS: list[Callable[..., object] | tuple[Callable[..., object], str]
 
 # What torch's restricted unpickler raises on bytes that are no pickle, or a broken one.
 _DAMAGE = (
-    pickle.UnpicklingError,
+    UnpicklingError,
     LookupError,
     ValueError,
     TypeError,
