@@ -34,6 +34,7 @@ pretrain-data: .venv/.installed-pretraining
 pretrain: .venv/.installed-pretraining
 	MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=8000000000 $(BIN)/python -m pretraining.train
 	$(BIN)/python -m pretraining.export
+	$(BIN)/python -m pretraining.joining
 
 pretrain-eval: .venv/.installed-pretraining
 	$(BIN)/python -m pretraining.evaluate

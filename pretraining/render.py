@@ -84,6 +84,13 @@ class Studio:
 
     def draw(self, rng: np.random.Generator) -> tuple[Audio, dict[str, Any]]:
         """Draw one loop, or a sound that is none; return its waveform at 32 kHz and its labels."""
+        audio, labels = self._draw(rng)
+        # A preset may have no samples at the notes drawn, and a crop may miss all of them.
+        while labels["density"] == 0 or float(np.abs(audio).max()) < 1e-3:
+            audio, labels = self._draw(rng)
+        return audio, labels
+
+    def _draw(self, rng: np.random.Generator) -> tuple[Audio, dict[str, Any]]:
         if rng.random() < CHANCE_OF_FOLEY:
             audio, labels = draw_foley(rng)
             medium = draw_effects(rng, "sfx")[1]
@@ -252,9 +259,6 @@ def render_shard(
     for item in range(n_items):
         rng = np.random.default_rng([seed, shard, item])
         audio, labels = studio.draw(rng)
-        # A preset may have no samples at the notes drawn, and a crop may miss all of them.
-        while labels["density"] == 0 or float(np.abs(audio).max()) < 1e-3:
-            audio, labels = studio.draw(rng)
         views = [audio]
         if teacher is not None:
             taught.append(teacher(audio))

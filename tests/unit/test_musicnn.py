@@ -10,7 +10,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from loopsphere.encoders.joining import JOINT_DIM, join, taken_apart
 from loopsphere.encoders.loading import MUSICNN_FILE
 from loopsphere.errors import CheckpointError, FeatureError
 from loopsphere.features.listening import MAX_WINDOWS, musicnn_windows
@@ -113,29 +112,3 @@ def test_level_does_not_count() -> None:
 def test_what_is_no_waveform_is_refused(waveform: np.ndarray) -> None:
     with pytest.raises(FeatureError, match="1-D"):
         musicnn_windows(waveform.astype(np.float32))
-
-
-def test_joining_keeps_angles_and_lengths() -> None:
-    rng = np.random.default_rng(0)
-    parts = [rng.standard_normal((3, width)).astype(np.float32) for width in (256, 200, 50)]
-    joined = join(*parts)
-    assert joined.shape == (3, JOINT_DIM)
-    np.testing.assert_allclose(np.linalg.norm(joined, axis=1), np.sqrt(0.7**2 + 1 + 0.5**2), rtol=1e-5)
-    expected = sum(
-        weight**2 * cosine(part[0], part[1]) for weight, part in zip((0.7, 1, 0.5), parts, strict=True)
-    )
-    assert float(joined[0] @ joined[1]) == pytest.approx(expected, abs=1e-5)
-    np.testing.assert_allclose(join(*(part[:1] for part in parts)), joined[:1], atol=1e-7)
-    for again, part in zip(taken_apart(joined), parts, strict=True):
-        assert cosine(again[0], part[0]) == pytest.approx(1, abs=1e-5)
-
-
-def test_joining_spreads_the_parts_over_all_columns() -> None:
-    """Columns of one part alone would be blown up or lost by a detector that standardises."""
-    rng = np.random.default_rng(0)
-    few = [
-        rng.standard_normal((500, width)).astype(np.float32) * np.r_[5, np.ones(width - 1)]
-        for width in (256, 200, 50)
-    ]
-    spread = join(*(part.astype(np.float32) for part in few)).std(axis=0)
-    assert spread.max() < 1.5 * spread.min()

@@ -24,7 +24,7 @@ FEWEST_KNOWN = 5
 _USUAL = (0.05, 0.5, 0.95)
 _USUAL_Z = 1.645
 _NARROWEST = 0.5
-_FEW_LOOPS = 50  # with so many, attributes count half
+_FEW_LOOPS = 45  # with so many, attributes count half
 _FULL_UP_TO = 3.0
 _LEFT_OUT = 1e12
 _ENOUGH_UNSEEN = 40
@@ -38,7 +38,7 @@ class WithAttributes(Composite):
     of the attributes is the mean distance from the three nearest fitted loops, because a collection holds
     several kinds of loops. Both oddnesses become normal quantiles by their ranks among loops that were not
     learnt from, and the score is their soft maximum, log(exp(a) + exp(w b)): to be odd in one way is enough.
-    The weight w = n^3 / (n^3 + 50^3) of the attributes grows with the fitted loops, because few do not tell
+    The weight w = n^3 / (n^3 + 45^3) of the attributes grows with the fitted loops, because few do not tell
     which of so many attributes are usually alike.
 
     Parameters

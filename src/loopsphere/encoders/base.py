@@ -59,8 +59,8 @@ class Encoder:
 
     The same clip has the same embedding alone, in any batch, in any order and on every run: crops
     are fixed, nothing is drawn at random, and whether a clip is long depends on this clip alone.
-    Embeddings are not L2-normalised. With HTS-AT alone they are its output before any projection; with
-    a tagger beside it, see `loopsphere.encoders.joining.join`.
+    With HTS-AT alone, embeddings are its output before any projection, and not L2-normalised; with a
+    tagger beside it they are of unit length, see `loopsphere.encoders.joining.join`.
 
     No part of a long clip is cut away. With fusion, its whole-clip view covers all of it. Without,
     it is cut into as few evenly spaced windows as cover it, and their embeddings are averaged.
@@ -194,7 +194,7 @@ class Encoder:
         Returns
         -------
         embedding : float32 ndarray of shape (n_clips, embedding_dim)
-            Not L2-normalised.
+            Of unit length with a tagger, not L2-normalised without.
 
         Raises
         ------
@@ -203,9 +203,29 @@ class Encoder:
         """
         if not views:
             return np.empty((0, self.embedding_dim), dtype=np.float32)
-        embedding = self._embed_spectra([clip.spectra for clip in views])
+        htsat, *heard = self.parts(views)
+        return join(htsat, *heard) if heard else htsat
+
+    def parts(self, views: Sequence[Views]) -> list[Float32Array]:
+        """Return what each network says of clips: HTS-AT's output and, with a tagger, its features and tags.
+
+        Parameters
+        ----------
+        views : sequence of Views
+            One a clip, at least one.
+
+        Returns
+        -------
+        parts : list of one or three float32 ndarrays of shape (n_clips, n_columns)
+
+        Raises
+        ------
+        FeatureError
+            They are not views of this encoder.
+        """
+        htsat = self._embed_spectra([clip.spectra for clip in views])
         if self.tagger is None:
-            return embedding
+            return [htsat]
         windows = [clip.windows for clip in views if clip.windows is not None]
         if len(windows) != len(views):
             raise FeatureError("these are not views of this encoder: they have no windows for its tagger")
@@ -214,8 +234,8 @@ class Encoder:
         n_batches = -(-len(together) // _WINDOWS_AT_ONCE)
         batches = [self.tagger(batch) for batch in np.array_split(together, n_batches)]
         sizes = [len(clip) for clip in windows]
-        features, tags = (_mean_by_clip(np.concatenate(part), sizes) for part in zip(*batches, strict=True))
-        return join(embedding, features, tags)
+        heard = (_mean_by_clip(np.concatenate(part), sizes) for part in zip(*batches, strict=True))
+        return [htsat, *heard]
 
     def _embed_spectra(self, spectra: Sequence[Float32Array]) -> Float32Array:
         for clip in spectra:
@@ -239,7 +259,7 @@ class Encoder:
         Yields
         ------
         embedding : float32 ndarray of shape (embedding_dim,)
-            Not L2-normalised; one a clip, in order.
+            One a clip, in order.
 
         Raises
         ------
@@ -261,7 +281,7 @@ class Encoder:
         Returns
         -------
         embedding : float32 ndarray of shape (n_clips, embedding_dim)
-            Not L2-normalised.
+            Of unit length with a tagger, not L2-normalised without.
 
         Raises
         ------

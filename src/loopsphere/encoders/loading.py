@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from loopsphere.encoders.base import Encoder
-from loopsphere.encoders.joining import JOINING
+from loopsphere.encoders.joining import joining_hash
 from loopsphere.encoders.precision import hash_in
 from loopsphere.encoders.registry import ENCODERS
 from loopsphere.errors import CheckpointError, MissingExtraError, first_line
@@ -84,7 +84,7 @@ def load_encoder(
     tagger = None
     if name in ENCODERS and ENCODERS[name].source == "bundled":
         network = read_musicnn(MUSICNN_FILE)
-        digest = _hash([digest, JOINING, dataclasses.asdict(network.config)], network.state_dict())
+        digest = _hash([digest, joining_hash(), dataclasses.asdict(network.config)], network.state_dict())
         tagger = TorchTagger(network, runtime.device, runtime.precision)
     return Encoder(
         name=name if name in ENCODERS or not Path(name).exists() else Path(name).name,
