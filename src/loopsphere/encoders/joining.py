@@ -15,7 +15,7 @@ from loopsphere.types import Float32Array
 JOINT_DIM = 512
 JOINING_FILE = Path(__file__).parents[1] / "weights" / "joining.safetensors"
 LENGTHS = {"htsat": 0.7, "features": 1.0, "tags": 0.5}
-"""Of the parts, side by side; chosen by 5-NN AUROC on real and rendered loops, which moves slowly with them."""
+"""Of the parts; chosen by 5-NN AUROC on real and on rendered loops, which moves slowly with them."""
 _DIMS = {"htsat": 256, "features": 200, "tags": 50}
 
 Matrix = npt.NDArray[np.float64]
