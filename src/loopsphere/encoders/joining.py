@@ -54,8 +54,8 @@ def side_by_side(htsat: Float32Array, features: Float32Array, tags: Float32Array
 def taken_apart(embedding: npt.NDArray[np.floating]) -> list[Matrix]:
     """Take embeddings apart again: HTS-AT's columns, musicnn's features and its tags, at their lengths."""
     learnt = _learnt_map()
-    solved: Matrix = np.linalg.solve(learnt @ learnt.T, learnt @ embedding.astype(np.float64).T)
-    rows = _to_length(solved.T, float(np.linalg.norm([*LENGTHS.values()])))
+    solved = np.linalg.solve(learnt @ learnt.T, learnt @ embedding.astype(np.float64).T)
+    rows = _to_length(solved.T.astype(np.float64), float(np.linalg.norm([*LENGTHS.values()])))
     return np.split(rows, np.cumsum([*_DIMS.values()])[:-1], axis=1)
 
 
@@ -65,8 +65,9 @@ def joining_hash() -> str:
 
 
 def _to_length(rows: Matrix, length: float) -> Matrix:
-    norms: Matrix = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows * (length / np.maximum(norms, 1e-12))
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    scaled: Matrix = rows * (length / np.maximum(norms, 1e-12))
+    return scaled
 
 
 @lru_cache(maxsize=1)
