@@ -18,8 +18,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import multiprocessing
-import os
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -34,6 +32,7 @@ from loopsphere.encoders import load_encoder
 from loopsphere.encoders.base import BATCH_SIZE
 from loopsphere.encoders.joining import JOINING_FILE, JOINT_DIM, side_by_side
 from loopsphere.encoders.loading import BUNDLED_FILE, MUSICNN_FILE
+from pretraining.workers import share_out
 
 Matrix = npt.NDArray[np.float64]
 
@@ -110,19 +109,7 @@ def _shards(n_shards: int, seed: int, n_workers: int, folder: Path) -> Iterator[
     """Make the shards that are missing, and read all."""
     folder.mkdir(parents=True, exist_ok=True)
     missing = [shard for shard in range(n_shards) if not _path(folder, shard).exists()]
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = "1"
-    context = multiprocessing.get_context("spawn")
-    workers = [
-        context.Process(target=_listen, args=(worker, missing[worker::n_workers], seed, folder))
-        for worker in range(n_workers if missing else 0)
-    ]
-    for process in workers:
-        process.start()
-    for process in workers:
-        process.join()
-    if any(process.exitcode for process in workers):
-        raise SystemExit("a worker failed; run the command again to resume")
+    share_out(_listen, missing, n_workers, seed, folder)
     for shard in range(n_shards):
         with np.load(_path(folder, shard)) as arrays:
             yield arrays["joined"], arrays["families"].tolist()

@@ -7,7 +7,6 @@ are kept, so the same command resumes.
 import argparse
 import json
 import logging
-import multiprocessing
 import os
 import time
 from dataclasses import dataclass
@@ -39,6 +38,7 @@ from pretraining.patterns import choose_pattern
 from pretraining.quantise import to_bytes
 from pretraining.sources import SAMPLE_RATE, SOUNDFONTS, Audio, RecordedNotes, SoundFont, play_synth
 from pretraining.teacher import Teacher
+from pretraining.workers import share_out
 
 log = logging.getLogger("render")
 
@@ -312,19 +312,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     n_shards = -(-args.n // SHARD_SIZE)
     missing = [shard for shard in range(n_shards) if not (args.out / f"shard-{shard:05d}.jsonl").exists()]
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = "1"
-    context = multiprocessing.get_context("spawn")
-    workers = [
-        context.Process(target=_work, args=(worker, missing[worker :: args.workers], args))
-        for worker in range(args.workers)
-    ]
-    for process in workers:
-        process.start()
-    for process in workers:
-        process.join()
-    if any(process.exitcode for process in workers):
-        raise SystemExit("a worker failed; run the command again to resume")
+    share_out(_work, missing, args.workers, args)
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ Matrix = npt.NDArray[np.float64]
 def join(htsat: Float32Array, features: Float32Array, tags: Float32Array) -> Float32Array:
     """Make one embedding of unit length of the parts, by a linear map that was learnt from rendered loops.
 
-    Directions in which loops of one family differ count less than they would, and directions in which few
-    loops differ count less, too; `pretraining/joining.py` learns the map and says how. It ends in a rotation
+    Directions in which loops of one family differ count less than they would, and so do directions in which
+    loops hardly differ at all; `pretraining/joining.py` learns the map and says how. It ends in a rotation
     that spreads every part over all columns, so that standardising the columns, which many detectors do
     first, neither undoes this balance nor blows up columns that hardly vary.
 
