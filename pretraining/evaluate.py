@@ -91,6 +91,7 @@ class Bench:
         htsat, features, tags = taken_apart(own)
         return [
             FeatureSet("encoder", (own,)),
+            FeatureSet("without the map", (np.hstack([htsat, features, tags]),)),
             FeatureSet("HTS-AT alone", (htsat,)),
             FeatureSet("musicnn alone", (np.hstack([features, tags]),)),
             FeatureSet("random weights", tuple(randoms)),
