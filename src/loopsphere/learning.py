@@ -46,6 +46,8 @@ class Learner:
         device: str,
         progress: Progress,
         n_fits: int,
+        *,
+        holds_odd: bool,
     ) -> None:
         self._features = features
         self._named = named
@@ -55,6 +57,7 @@ class Learner:
         self._device = "cpu" if device == "auto" else device
         self._progress = progress
         self._n_fits = n_fits
+        self._holds_odd = holds_odd
         self._n_done = 0
         self._warnings: list[str] = []
         self.trusted = np.ones(len(features), dtype=np.bool_)
@@ -64,7 +67,11 @@ class Learner:
     def fit(self, rows: npt.NDArray[np.int64] | slice) -> Detector:
         """Return a detector fitted on some rows."""
         fitted = make_detector(
-            self._detector, random_state=self._seed, device=self._device, n_attributes=N_ATTRIBUTES
+            self._detector,
+            random_state=self._seed,
+            device=self._device,
+            n_attributes=N_ATTRIBUTES,
+            holds_odd=self._holds_odd,
         )
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

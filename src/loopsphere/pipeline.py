@@ -119,7 +119,7 @@ def fit_embeddings(
     groups = _groups(embedded, library, progress)
     features = features_of(embedded, measured_for(embedded, detector, library=library, progress=progress))
     lesson = named_lesson(named, detector, library)
-    learner = Learner(features, lesson, detector, seed, device, progress, N_FOLDS + 1)
+    learner = Learner(features, lesson, detector, seed, device, progress, N_FOLDS + 1, holds_odd=False)
     crossed = learner.cross_fitted(groups)
     fitted = learner.fit(slice(None))
     return Model(
@@ -299,7 +299,9 @@ def scan_embeddings(
         measured = measured_for(embedded, detector, library=library, progress=progress)
         lesson = named_lesson(named, detector, library)
         n_fits = N_FOLDS * (1 + len(TRIMMED_SHARES))
-        learner = Learner(features_of(embedded, measured), lesson, detector, seed, device, progress, n_fits)
+        features = features_of(embedded, measured)
+        # What a scan looks for is among what it learns from.
+        learner = Learner(features, lesson, detector, seed, device, progress, n_fits, holds_odd=True)
         crossed = learner.trimmed(groups)
         fit_notes = learner.notes(named)
         remember_run(runs, key, embedded, crossed, fit_notes, detector=detector, seed=seed)

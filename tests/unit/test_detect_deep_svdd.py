@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from loopsphere.detect import DeepSAD, DeepSVDD, NothingLearntWarning, PoorFitWarning
+from loopsphere.detect import DeepSAD, DeepSVDD, NothingLearntWarning, PoorFitWarning, make_detector
 from loopsphere.detect.autoencoders import Autoencoder, Perceptron, flat_layers
 from loopsphere.detect.metric import N_NEIGHBORS, SHRINKAGE, measured, neighbour_metric
 
@@ -160,6 +160,41 @@ def test_the_metric_is_the_whitening_of_the_differences_between_neighbours():
     directions = axes.astype(np.float64)
     assert directions.T @ np.diag(gains**2) @ directions == pytest.approx(expected, abs=1e-5)
     assert measured(X, axes, gains) == pytest.approx(X @ directions.T @ np.diag(gains) @ directions, abs=1e-5)
+
+
+def around(direction, n_loops, width, rng):
+    return direction + width * rng.normal(size=(n_loops, 48))
+
+
+def test_strangers_of_one_kind_vouch_for_each_other_less_where_they_are_expected():
+    """Each stranger is judged by a detector that learnt from the others of its kind."""
+    aurocs = {}
+    for holds_odd in (False, True):
+        found = []
+        for seed in range(3):
+            rng = np.random.default_rng(seed)
+            normal, strange = 8 * np.eye(48)[0], [2, 8] @ np.eye(48)[:2]
+            X = np.vstack([around(normal, 30, 1.0, rng), around(strange, 6, 0.8, rng)])
+            is_strange = np.arange(36) >= 30
+            folds = np.arange(36) % 6
+            oddness = np.empty(36)
+            for fold in range(6):
+                detector = DeepSVDD(holds_odd=holds_odd, random_state=0).fit(X[folds != fold])
+                oddness[folds == fold] = -detector.score_samples(X[folds == fold])
+            found.append(roc_auc_score(is_strange, oddness))
+        aurocs[holds_odd] = np.mean(found)
+    assert aurocs[True] > aurocs[False] + 0.1
+    assert aurocs[True] > 0.9
+
+
+@pytest.mark.parametrize("name", ["deep-sad", "deep-svdd", "deep-svdd+attributes", "ensemble"])
+def test_that_odd_loops_are_expected_reaches_every_hypersphere(name):
+    X = np.random.default_rng(0).normal(size=(24, 8)) + 2.0
+    scores = [
+        make_detector(name, random_state=0, holds_odd=holds_odd).fit(X).score_samples(X)
+        for holds_odd in (False, True)
+    ]
+    assert not np.allclose(*scores)
 
 
 def test_deep_sad_learns_from_a_few_named_odd_loops():

@@ -11,6 +11,7 @@ import pytest
 import soundfile as sf
 
 import loopsphere as ls
+from loopsphere.detect import make_detector
 from loopsphere.errors import (
     CalibrationError,
     CheckpointError,
@@ -76,6 +77,19 @@ def test_scan_scores_with_detectors_that_never_saw_the_loop(embedded):
     assert odd.path == embedded.paths[0]
     seen = fit_embeddings(with_outlier, detector=FAST).judge(moved[:1], 0.05).anomaly_scores[0]
     assert odd.anomaly_score > 2 * seen
+
+
+@pytest.mark.parametrize(("verb", "expected"), [(scan_embeddings, True), (fit_embeddings, False)])
+def test_only_a_scan_expects_odd_loops_among_those_it_learns_from(embedded, monkeypatch, verb, expected):
+    made = []
+
+    def watched(*arguments, **settings):
+        made.append(make_detector(*arguments, **settings))
+        return made[-1]
+
+    monkeypatch.setattr("loopsphere.learning.make_detector", watched)
+    verb(embedded, detector="deep-svdd", alpha=0.1)
+    assert {detector.holds_odd for detector in made} == {expected}
 
 
 def test_duplicates_stay_on_one_side(embedded):

@@ -32,6 +32,8 @@ class DeepSAD(Hypersphere):
         Weight of the known loops against the unlabelled ones.
     max_epochs : int or None, default=None
         None leaves it to n; 0 keeps the untrained network.
+    holds_odd : bool, default=False
+        Whether there may be odd loops among those that are not known to be. See `DeepSVDD`.
     contamination : float, default=0.05
         The share of the fitted loops, known odd ones left out, that `predict` calls odd.
     device : str, default="cpu"
@@ -61,6 +63,7 @@ class DeepSAD(Hypersphere):
         **Detector._parameter_constraints,
         "eta": [Interval(Real, 0, None, closed="neither")],
         "max_epochs": [Interval(Integral, 0, None, closed="left"), None],
+        "holds_odd": ["boolean"],
         "device": [str],
         "random_state": ["random_state"],
     }
@@ -70,12 +73,14 @@ class DeepSAD(Hypersphere):
         *,
         eta: float = 1.0,
         max_epochs: int | None = None,
+        holds_odd: bool = False,
         contamination: float = 0.05,
         device: str = "cpu",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.eta = eta
         self.max_epochs = max_epochs
+        self.holds_odd = holds_odd
         self.contamination = contamination
         self.device = device
         self.random_state = random_state

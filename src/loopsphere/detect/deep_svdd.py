@@ -40,6 +40,10 @@ class DeepSVDD(Hypersphere):
         The share of the fitted loops outside `radius_`; the soft boundary trains for it.
     max_epochs : int or None, default=None
         None leaves it to the preset and n; 0 keeps the untrained network, to compare with.
+    holds_odd : bool, default=False
+        Whether odd loops may be among the fitted ones. Those of one kind vouch for each other but hardly
+        move the mean, so the residual network's distance from its direction has weight 100 / (100 + n_loops)
+        then.
     contamination : float, default=0.05
         The share of the fitted loops that `predict` calls odd.
     device : str, default="cpu"
@@ -105,6 +109,7 @@ class DeepSVDD(Hypersphere):
         "preset": [StrOptions({"default", "paper"})],
         "nu": [Interval(Real, 0, 1, closed="neither")],
         "max_epochs": [Interval(Integral, 0, None, closed="left"), None],
+        "holds_odd": ["boolean"],
         "device": [str],
         "random_state": ["random_state"],
     }
@@ -117,6 +122,7 @@ class DeepSVDD(Hypersphere):
         preset: str = "default",
         nu: float = 0.05,
         max_epochs: int | None = None,
+        holds_odd: bool = False,
         contamination: float = 0.05,
         device: str = "cpu",
         random_state: int | np.random.RandomState | None = None,
@@ -126,6 +132,7 @@ class DeepSVDD(Hypersphere):
         self.preset = preset
         self.nu = nu
         self.max_epochs = max_epochs
+        self.holds_odd = holds_odd
         self.contamination = contamination
         self.device = device
         self.random_state = random_state

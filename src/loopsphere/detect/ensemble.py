@@ -28,6 +28,8 @@ class Ensemble(Composite):
 
     Parameters
     ----------
+    holds_odd : bool, default=False
+        Whether odd loops may be among the fitted ones. See `DeepSVDD`.
     contamination : float, default=0.05
         The share of the fitted loops that `predict` calls odd.
     device : str, default="cpu"
@@ -45,6 +47,7 @@ class Ensemble(Composite):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **Detector._parameter_constraints,
+        "holds_odd": ["boolean"],
         "device": [str],
         "random_state": ["random_state"],
     }
@@ -52,10 +55,12 @@ class Ensemble(Composite):
     def __init__(
         self,
         *,
+        holds_odd: bool = False,
         contamination: float = 0.05,
         device: str = "cpu",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
+        self.holds_odd = holds_odd
         self.contamination = contamination
         self.device = device
         self.random_state = random_state
@@ -64,7 +69,7 @@ class Ensemble(Composite):
         rng = check_random_state(self.random_state)
         seed = int(rng.randint(2**31 - 1))
         self.members_: list[Detector] = [
-            cls(random_state=seed, device=self.device) if cls is DeepSVDD else cls()
+            cls(holds_odd=self.holds_odd, random_state=seed, device=self.device) if cls is DeepSVDD else cls()
             for cls in _MEMBER_CLASSES
         ]
         for member in self.members_:

@@ -30,6 +30,7 @@ N_MEMBERS = 3
 MAX_SPHERES = 1024
 EXPLAINED_VARIANCE = 0.95
 FEW_LOOPS = 25  # with so many, one sphere around the mean counts as much as all that was learnt
+FEW_LOOPS_WITH_ODD = 100  # the same where odd loops may be among them
 _COLLAPSED = 1e-3
 _N_METRIC = 2000  # loops that are enough to learn the metric from
 _N_JUDGED = 1000  # loops that are enough to tell whether it helps
@@ -53,6 +54,7 @@ class Hypersphere(Detector):
     objective: str
     nu: float
     max_epochs: int | None
+    holds_odd: bool
     device: str
     random_state: int | np.random.RandomState | None
 
@@ -78,7 +80,8 @@ class Hypersphere(Detector):
         `scores_centre` its geometric mean, spheres counted twice, with the distance from the centre over
         what the leading components leave over, which is what Deep SAD trains on. A factor, the
         distance from the mean direction of all loops, fades as loops get more: few loops tell where they
-        lie together, but neither which directions they leave free nor how they cluster.
+        lie together, but neither which directions they leave free nor how they cluster. It fades later where
+        odd loops may be among them: two of a kind put spheres around each other, but hardly move the mean.
         """
         if not self.is_residual_map():
             mean_distances: Float64Array = np.mean(
@@ -101,7 +104,8 @@ class Hypersphere(Detector):
         if self.scores_centre:
             learnt = np.cbrt(self._from_centre(latent) / self.unit_[0] * learnt**2)
         from_mean = np.sum((prepared * self.scale_) ** 2, axis=1)
-        prior = FEW_LOOPS / (FEW_LOOPS + self.n_loops_)
+        few_loops = FEW_LOOPS_WITH_ODD if self.holds_odd else FEW_LOOPS
+        prior = few_loops / (few_loops + self.n_loops_)
         geometric_mean: Float64Array = from_mean**prior * learnt ** (1.0 - prior)
         return geometric_mean
 

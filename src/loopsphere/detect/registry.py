@@ -34,8 +34,6 @@ class DetectorSpec:
         One line for people.
     params : dict
         Constructor arguments that the name stands for.
-    is_seeded : bool
-        Whether the estimator has a `random_state`.
     uses_attributes : bool
         Whether the embeddings are followed by attributes; see `loopsphere.detect.WithAttributes`.
     """
@@ -44,7 +42,6 @@ class DetectorSpec:
     class_name: str
     summary: str
     params: Mapping[str, Any] = field(default_factory=dict)
-    is_seeded: bool = False
     uses_attributes: bool = False
 
     def load_class(self) -> type[Detector]:
@@ -57,37 +54,30 @@ _SVDD = "loopsphere.detect.deep_svdd"
 _BASELINES = "loopsphere.detect.baselines"
 
 DETECTORS: dict[str, DetectorSpec] = {
-    "deep-svdd": DetectorSpec(
-        _SVDD, "DeepSVDD", "Deep SVDD, residual network", {"network": "residual"}, is_seeded=True
-    ),
+    "deep-svdd": DetectorSpec(_SVDD, "DeepSVDD", "Deep SVDD, residual network", {"network": "residual"}),
     "deep-svdd-autoencoder": DetectorSpec(
-        _SVDD, "DeepSVDD", "Deep SVDD, autoencoder", {"network": "autoencoder"}, is_seeded=True
+        _SVDD, "DeepSVDD", "Deep SVDD, autoencoder", {"network": "autoencoder"}
     ),
     "deep-svdd-paper": DetectorSpec(
         _SVDD,
         "DeepSVDD",
         "Deep SVDD, residual autoencoder with the paper's settings",
         {"network": "residual", "preset": "paper"},
-        is_seeded=True,
     ),
     "deep-svdd-autoencoder-paper": DetectorSpec(
         _SVDD,
         "DeepSVDD",
         "Deep SVDD, autoencoder with the paper's settings",
         {"network": "autoencoder", "preset": "paper"},
-        is_seeded=True,
     ),
-    "deep-sad": DetectorSpec(
-        "loopsphere.detect.deep_sad", "DeepSAD", "Deep SAD, with a few named loops", is_seeded=True
-    ),
+    "deep-sad": DetectorSpec("loopsphere.detect.deep_sad", "DeepSAD", "Deep SAD, with a few named loops"),
     "ensemble": DetectorSpec(
         "loopsphere.detect.ensemble",
         "Ensemble",
         "Deep SVDD, PCA, k-nearest and Mahalanobis together",
-        is_seeded=True,
     ),
     "isolation-forest": DetectorSpec(
-        "loopsphere.detect.isolation_forest", "IsolationForest", "Isolation Forest", is_seeded=True
+        "loopsphere.detect.isolation_forest", "IsolationForest", "Isolation Forest"
     ),
     "pca": DetectorSpec(_BASELINES, "PCAReconstruction", "Reconstruction error of 95 % principal components"),
     "knn": DetectorSpec(_BASELINES, "KNearest", "Cosine distance to the three nearest loops"),
@@ -118,13 +108,17 @@ def detector_spec(name: str) -> DetectorSpec:
         "WithAttributes",
         f"{DETECTORS[base].summary}, and attributes",
         {"base": base},
-        is_seeded=True,
         uses_attributes=True,
     )
 
 
 def make_detector(
-    name: str, *, random_state: int | None = None, device: str = "cpu", n_attributes: int = 0
+    name: str,
+    *,
+    random_state: int | None = None,
+    device: str = "cpu",
+    n_attributes: int = 0,
+    holds_odd: bool = False,
 ) -> Detector:
     """Make an unfitted detector.
 
@@ -137,7 +131,9 @@ def make_detector(
     device : str, default="cpu"
         Where networks train, as torch spells it; the others ignore it.
     n_attributes : int, default=0
-        How many the columns end with, for those that use attributes.
+        How many the columns end with, for those that use attributes; the others ignore it.
+    holds_odd : bool, default=False
+        Whether odd loops may be among those that it will learn from, for those that learn otherwise then.
 
     Raises
     ------
@@ -146,12 +142,14 @@ def make_detector(
     """
     spec = detector_spec(name)
     detector = spec.load_class()(**spec.params)
-    if spec.is_seeded:
-        detector.set_params(random_state=random_state)
-    if "device" in detector.get_params():
-        detector.set_params(device=device)
-    if spec.uses_attributes:
-        detector.set_params(n_attributes=n_attributes)
+    settings = {
+        "random_state": random_state,
+        "device": device,
+        "n_attributes": n_attributes,
+        "holds_odd": holds_odd,
+    }
+    params = detector.get_params(deep=False)
+    detector.set_params(**{name: value for name, value in settings.items() if name in params})
     return detector
 
 

@@ -48,6 +48,8 @@ class WithAttributes(Composite):
     n_attributes : int, default=0
         How many attributes the columns end with: first the values, in units of what is just noticeable, then
         as many columns of 1 where a value is known and 0 where it is not.
+    holds_odd : bool, default=False
+        Whether odd loops may be among the fitted ones. Told to the base.
     contamination : float, default=0.05
         The share of the fitted loops that `predict` calls odd.
     device : str, default="cpu"
@@ -79,6 +81,7 @@ class WithAttributes(Composite):
         **Detector._parameter_constraints,
         "base": [StrOptions(set(DETECTORS))],
         "n_attributes": [Interval(Integral, 0, None, closed="left")],
+        "holds_odd": ["boolean"],
         "device": [str],
         "random_state": ["random_state"],
     }
@@ -88,12 +91,14 @@ class WithAttributes(Composite):
         *,
         base: str = "deep-svdd",
         n_attributes: int = 0,
+        holds_odd: bool = False,
         contamination: float = 0.05,
         device: str = "cpu",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.base = base
         self.n_attributes = n_attributes
+        self.holds_odd = holds_odd
         self.contamination = contamination
         self.device = device
         self.random_state = random_state
@@ -104,7 +109,8 @@ class WithAttributes(Composite):
         rng = check_random_state(self.random_state)
         is_odd = np.zeros(len(X), dtype=np.bool_) if y is None else y < 0
         embedding, attributes = X[:, : self._member_width()], X[~is_odd, self._member_width() :]
-        base = make_detector(self.base, random_state=int(rng.randint(2**31 - 1)), device=self.device)
+        seed = int(rng.randint(2**31 - 1))
+        base = make_detector(self.base, random_state=seed, device=self.device, holds_odd=self.holds_odd)
         self.members_ = [base.fit(embedding, y)]
         self._fit_attributes(attributes)
         splits = reference_splits(np.flatnonzero(~is_odd), rng, enough=_ENOUGH_UNSEEN)
