@@ -32,6 +32,8 @@ from loopsphere.encoders import load_encoder
 from loopsphere.encoders.base import BATCH_SIZE
 from loopsphere.encoders.joining import JOINING_FILE, JOINT_DIM, side_by_side
 from loopsphere.encoders.loading import BUNDLED_FILE, MUSICNN_FILE
+from loopsphere.features import listening
+from loopsphere.models import musicnn
 from pretraining.workers import share_out
 
 Matrix = npt.NDArray[np.float64]
@@ -100,9 +102,10 @@ def _listen(worker: int, shards: Sequence[int], seed: int, folder: Path) -> None
 
 
 def _path(folder: Path, shard: int) -> Path:
-    """Where a shard is kept; named after the networks, too, whose change makes it worthless."""
-    networks = hashlib.sha256(BUNDLED_FILE.read_bytes() + MUSICNN_FILE.read_bytes()).hexdigest()
-    return folder / f"shard-{shard:03d}-{networks[:12]}.npz"
+    """Where a shard is kept; named after the networks and how musicnn hears: a change makes it worthless."""
+    files = (BUNDLED_FILE, MUSICNN_FILE, Path(listening.__file__), Path(musicnn.__file__))
+    listeners = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    return folder / f"shard-{shard:03d}-{listeners[:12]}.npz"
 
 
 def _shards(n_shards: int, seed: int, n_workers: int, folder: Path) -> Iterator[tuple[Matrix, list[str]]]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from loopsphere.encoders.loading import MUSICNN_FILE
-from loopsphere.features.listening import musicnn_windows
+from loopsphere.features.listening import musicnn_ring
 from loopsphere.models.musicnn_file import read_musicnn
 
 DIM = 200
@@ -25,7 +25,7 @@ class Teacher:
         self._network = read_musicnn(MUSICNN_FILE)
 
     def __call__(self, waveform: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return features, float32 of shape (200,), averaged over the windows of a loop at 32 kHz."""
+        """Return features, float32 of shape (200,), of a loop at 32 kHz."""
         with torch.inference_mode():
-            features, _ = self._network(torch.from_numpy(musicnn_windows(waveform)))
-        return np.asarray(features.mean(0))
+            features, _ = self._network(torch.from_numpy(musicnn_ring(waveform)))
+        return np.asarray(features)

@@ -168,7 +168,7 @@ def test_the_bundled_encoder_is_as_recorded() -> None:
         record.embedding_dim,
         record.fused,
     )
-    with pytest.raises(FeatureError, match="no windows for its tagger"):
+    with pytest.raises(FeatureError, match="no ring for its tagger"):
         encoder.embed_views([Views(encoder.views(noise(900)).spectra)])
 
 

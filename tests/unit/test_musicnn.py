@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from loopsphere.encoders.loading import MUSICNN_FILE
 from loopsphere.errors import CheckpointError, FeatureError
-from loopsphere.features.listening import MAX_WINDOWS, musicnn_windows
-from loopsphere.models.musicnn import Musicnn
+from loopsphere.features.listening import MAX_EXCERPTS, musicnn_ring
+from loopsphere.models.musicnn import REACH, Musicnn, _Frames
 from loopsphere.models.musicnn_file import read_musicnn, save_musicnn
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "musicnn.json"
@@ -46,29 +46,55 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float((a * b).sum() / np.linalg.norm(a) / np.linalg.norm(b))
 
 
+def hear(network: Musicnn, ring: np.ndarray) -> np.ndarray:
+    with torch.inference_mode():
+        return network(torch.from_numpy(ring))[0].numpy()
+
+
 def test_features_and_tags_are_those_of_the_published_network(network: Musicnn) -> None:
     """Though two thirds of its filters were left out and its weights are stored in half precision."""
     golden = json.loads(GOLDEN.read_text())
-    with torch.inference_mode():
-        features, tags = (part.numpy() for part in network(log_mel()))
-    for ours, theirs in zip(features, np.array(golden["features"]), strict=True):
-        assert cosine(ours, theirs) > 0.9999
-    np.testing.assert_allclose(tags, golden["tags"], atol=2e-3)
+    for window, features, tags in zip(log_mel(), golden["features"], golden["tags"], strict=True):
+        with torch.inference_mode():
+            ours = [part.numpy() for part in network(window, wraps=False)]
+        assert cosine(ours[0], np.array(features)) > 0.9999
+        np.testing.assert_allclose(ours[1], tags, atol=2e-3)
 
 
-def test_half_precision_filters_hear_the_same() -> None:
-    exact, fast = read_musicnn(MUSICNN_FILE), read_musicnn(MUSICNN_FILE)
+def test_half_precision_filters_hear_the_same(network: Musicnn) -> None:
+    fast = read_musicnn(MUSICNN_FILE)
     fast.run_filters_in(torch.bfloat16)
-    windows = torch.from_numpy(musicnn_windows(melody(4.0)))
-    with torch.inference_mode():
-        assert cosine(fast(windows)[0].numpy(), exact(windows)[0].numpy()) > 0.9995
+    ring = musicnn_ring(melody(4.0))
+    assert cosine(hear(fast, ring), hear(network, ring)) > 0.9995
 
 
-def test_windows_are_heard_one_by_one(network: Musicnn) -> None:
-    windows = torch.from_numpy(musicnn_windows(melody(8.0)))
+@pytest.mark.parametrize(("n_frames", "least"), [(16, 1 - 1e-6), (150, 1 - 1e-6), (500, 0.9995)])
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_where_a_ring_starts_does_not_count(
+    network: Musicnn, n_frames: int, least: float, share: float
+) -> None:
+    ring = musicnn_ring(melody(8.0))[:n_frames]
+    moved = np.roll(ring, round(share * n_frames), axis=0)
+    assert cosine(hear(network, moved), hear(network, ring)) > least
+
+
+@pytest.mark.parametrize("n_frames", [16, 125, 250])
+def test_a_loop_sounds_the_same_said_twice(network: Musicnn, n_frames: int) -> None:
+    ring = musicnn_ring(melody(8.0))[:n_frames]
+    assert cosine(hear(network, np.tile(ring, (2, 1))), hear(network, ring)) > 0.99
+
+
+def test_away_from_zeros_and_seam_a_ring_sounds_as_in_the_published_network(network: Musicnn) -> None:
+    """Of filters that reach 3 frames, where the window's zeros are not in reach."""
+    window = musicnn_ring(melody(8.0))[:187]
     with torch.inference_mode():
-        together, alone = network(windows)[0], torch.cat([network(window[None])[0] for window in windows])
-    torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
+        around, cut = (
+            network._over_time(torch.from_numpy(window), _Frames(len(window), wraps))
+            for wraps in (True, False)
+        )
+    timbre, reach = slice(0, sum(network.config.n_filters[:2])), REACH
+    torch.testing.assert_close(around[timbre, reach:-reach], cut[timbre, reach:-reach])
+    assert not torch.allclose(around[timbre, :reach], cut[timbre, :reach], atol=0.01)
 
 
 def test_saving_and_reading(network: Musicnn, tmp_path: Path) -> None:
@@ -76,7 +102,7 @@ def test_saving_and_reading(network: Musicnn, tmp_path: Path) -> None:
     again = read_musicnn(tmp_path / "again.safetensors")
     assert again.config == network.config
     with torch.inference_mode():
-        torch.testing.assert_close(again(log_mel())[0], network(log_mel())[0])
+        torch.testing.assert_close(again(log_mel()[0])[0], network(log_mel()[0])[0])
 
 
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
@@ -91,24 +117,24 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "n_windows"), [(0.25, 2), (3, 2), (6, 3), (8, 3), (30, 11), (600, MAX_WINDOWS)]
+    ("seconds", "n_frames"), [(0.25, 16), (2, 125), (30, 1875), (600, MAX_EXCERPTS * 187)]
 )
-def test_how_many_windows(seconds: float, n_windows: int) -> None:
-    assert musicnn_windows(melody(seconds)).shape == (n_windows, 187, 96)
+def test_how_many_frames(seconds: float, n_frames: int) -> None:
+    assert musicnn_ring(melody(seconds)).shape == (n_frames, 96)
 
 
-def test_a_window_of_a_steady_tone_is_the_same_everywhere() -> None:
-    """Across the seam too: the clip is a ring."""
+def test_a_steady_tone_is_the_same_everywhere() -> None:
+    """Across the seam too."""
     tone = np.sin(2 * np.pi * 500 * np.arange(512 * 250) / RATE).astype(np.float32)
-    windows = musicnn_windows(tone)
-    np.testing.assert_allclose(windows, np.broadcast_to(windows[0, :1], windows.shape), atol=1e-3)
+    ring = musicnn_ring(tone)
+    np.testing.assert_allclose(ring, np.broadcast_to(ring[:1], ring.shape), atol=1e-3)
 
 
 def test_level_does_not_count() -> None:
-    np.testing.assert_allclose(musicnn_windows(melody(3)), musicnn_windows(0.1 * melody(3)), atol=1e-4)
+    np.testing.assert_allclose(musicnn_ring(melody(3)), musicnn_ring(0.1 * melody(3)), atol=1e-4)
 
 
 @pytest.mark.parametrize("waveform", [np.zeros(0), np.zeros((2, 900)), np.full(900, np.nan)])
 def test_what_is_no_waveform_is_refused(waveform: np.ndarray) -> None:
     with pytest.raises(FeatureError, match="1-D"):
-        musicnn_windows(waveform.astype(np.float32))
+        musicnn_ring(waveform.astype(np.float32))

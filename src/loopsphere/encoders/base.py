@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from loopsphere.models.htsat import HTSATConfig
 
 BATCH_SIZE = 32
-_WINDOWS_AT_ONCE = 16  # of musicnn, whose responses to more would not stay in the cache
 TOKEN_STAGES = (0, 1, 2)
 """Stages that are fine enough in time to point at a moment."""
 
@@ -49,8 +48,8 @@ class Runtime(Protocol):
 class Tagger(Protocol):
     """Something that runs a musicnn; see `loopsphere.encoders.torch_runtime.TorchTagger`."""
 
-    def __call__(self, windows: Float32Array) -> tuple[Float32Array, Float32Array]:
-        """Return features and tags of one batch, (n_windows, 200) and (n_windows, 50)."""
+    def __call__(self, ring: Float32Array) -> tuple[Float32Array, Float32Array]:
+        """Return features and tags of one clip, (200,) and (50,)."""
 
 
 @dataclass(frozen=True)
@@ -226,16 +225,11 @@ class Encoder:
         htsat = self._embed_spectra([clip.spectra for clip in views])
         if self.tagger is None:
             return [htsat]
-        windows = [clip.windows for clip in views if clip.windows is not None]
-        if len(windows) != len(views):
-            raise FeatureError("these are not views of this encoder: they have no windows for its tagger")
-        together = np.concatenate(windows)
-        # Batches of like sizes, never of one window, for which torch's convolutions round differently.
-        n_batches = -(-len(together) // _WINDOWS_AT_ONCE)
-        batches = [self.tagger(batch) for batch in np.array_split(together, n_batches)]
-        sizes = [len(clip) for clip in windows]
-        heard = (_mean_by_clip(np.concatenate(part), sizes) for part in zip(*batches, strict=True))
-        return [htsat, *heard]
+        rings = [clip.ring for clip in views if clip.ring is not None]
+        if len(rings) != len(views):
+            raise FeatureError("these are not views of this encoder: they have no ring for its tagger")
+        heard = zip(*map(self.tagger, rings), strict=True)
+        return [htsat, *map(np.stack, heard)]
 
     def _embed_spectra(self, spectra: Sequence[Float32Array]) -> Float32Array:
         for clip in spectra:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from loopsphere.features.config import MelConfig
 from loopsphere.features.fusion import fuse_mel
-from loopsphere.features.listening import musicnn_windows
+from loopsphere.features.listening import musicnn_ring
 from loopsphere.features.mel import log_mel
 from loopsphere.types import Float32Array
 
@@ -23,12 +23,12 @@ class Views(NamedTuple):
     spectra : float32 ndarray of shape (n_views, n_frames, n_mels)
         Log-mel in dB, for HTS-AT. One view of a clip within the window. Of a longer one: with fusion four,
         whole clip, front, middle and back; without, `ceil(n_total_frames / n_frames)` windows.
-    windows : float32 ndarray of shape (n_windows, 187, 96) or None
-        For musicnn, where the encoder has one.
+    ring : float32 ndarray of shape (n_frames, 96) or None
+        Log-mel for musicnn, where the encoder has one; see `loopsphere.features.listening.musicnn_ring`.
     """
 
     spectra: Float32Array
-    windows: Float32Array | None = None
+    ring: Float32Array | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class FrontEnd:
             spectra = fuse_mel(mel, n_frames=self.mel.n_frames)
         else:
             spectra = even_windows(mel, self.mel.n_frames)[0]
-        return Views(spectra, musicnn_windows(waveform) if self.listens else None)
+        return Views(spectra, musicnn_ring(waveform) if self.listens else None)
 
 
 def even_windows(mel: Float32Array, n_frames: int) -> tuple[Float32Array, npt.NDArray[np.int64]]:

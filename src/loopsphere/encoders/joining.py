@@ -33,7 +33,7 @@ def join(htsat: Float32Array, features: Float32Array, tags: Float32Array) -> Flo
     ----------
     htsat : float32 ndarray of shape (n_clips, 256)
     features, tags : float32 ndarray of shape (n_clips, 200) and (n_clips, 50)
-        Of musicnn, averaged over a clip's windows.
+        Of musicnn; see `loopsphere.models.musicnn.Musicnn`.
 
     Returns
     -------

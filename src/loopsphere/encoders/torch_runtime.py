@@ -111,20 +111,20 @@ class TorchTagger:
         self._network = network.to(device).eval()
         self._network.run_filters_in(torch.bfloat16 if precision == "bfloat16" else torch.float32)
 
-    def __call__(self, windows: Float32Array) -> tuple[Float32Array, Float32Array]:
-        """Return features and tags of one batch of windows; see `Musicnn`.
+    def __call__(self, ring: Float32Array) -> tuple[Float32Array, Float32Array]:
+        """Return features and tags of one clip; see `Musicnn`.
 
         Parameters
         ----------
-        windows : float32 ndarray of shape (n_windows, 187, 96)
+        ring : float32 ndarray of shape (n_frames, 96)
 
         Returns
         -------
-        features : float32 ndarray of shape (n_windows, 200)
-        tags : float32 ndarray of shape (n_windows, 50)
+        features : float32 ndarray of shape (200,)
+        tags : float32 ndarray of shape (50,)
         """
         with _exact():
-            features, tags = self._network(torch.from_numpy(windows).to(self._device))
+            features, tags = self._network(torch.from_numpy(ring).to(self._device))
             return features.cpu().numpy(), tags.cpu().numpy()
 
 

@@ -1,4 +1,4 @@
-"""What musicnn hears of a clip: windows of three seconds, cut from the clip as a ring."""
+"""What musicnn hears of a clip: its log-mel, as a ring."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ MUSICNN_MEL = MelConfig(
 """musicnn's own front end, 512-sample frames at 16 kHz, on samples at twice that rate."""
 _POWER_SCALE = 0.25  # frames of twice as many samples have four times the power
 _COMPRESSION = 10_000.0
-MIN_WINDOWS, MAX_WINDOWS = 2, 16
+MAX_EXCERPTS = 16
 
 
-def musicnn_windows(waveform: Float32Array) -> Float32Array:
-    """Cut a clip into evenly spaced windows that together cover it, up to 48 s.
+def musicnn_ring(waveform: Float32Array) -> Float32Array:
+    """Return the log-mel of a clip that is taken as a ring.
 
-    The clip is taken as a ring: frames and windows go on from its end to its beginning, as a loop does, so
-    where it starts hardly matters.
+    Frames go on from the clip's end to its beginning, as a loop does. Of a clip of more than 48 s, sixteen
+    evenly spaced excerpts of 3 s are heard, side by side.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def musicnn_windows(waveform: Float32Array) -> Float32Array:
 
     Returns
     -------
-    windows : float32 ndarray of shape (n_windows, 187, 96)
+    ring : float32 ndarray of shape (n_frames, 96)
         log10(1 + 10000 * power), frames by mel bands.
 
     Raises
@@ -54,10 +54,10 @@ def musicnn_windows(waveform: Float32Array) -> Float32Array:
     n_frames = max(1, round(waveform.size / config.hop_length))
     # Not `size`: frames are whole hops, and the last one's end wraps by what is missing.
     n_samples = (n_frames - 1) * config.hop_length + config.n_fft
-    ring = np.resize(np.roll(levelled(waveform, waveform, config), config.n_fft // 2), n_samples)
-    power = _POWER_SCALE * mel_power(ring, config, dtype=np.float32)
-    log_power: Float32Array = np.log10(1.0 + _COMPRESSION * power)
-    n_windows = min(max(MIN_WINDOWS, -(-n_frames // config.n_frames)), MAX_WINDOWS)
-    starts = np.arange(n_windows) * n_frames // n_windows
-    windows: Float32Array = log_power[(starts[:, None] + np.arange(config.n_frames)) % n_frames]
-    return windows
+    around = np.resize(np.roll(levelled(waveform, waveform, config), config.n_fft // 2), n_samples)
+    power = _POWER_SCALE * mel_power(around, config, dtype=np.float32)
+    ring: Float32Array = np.log10(1.0 + _COMPRESSION * power)
+    if n_frames > MAX_EXCERPTS * config.n_frames:
+        starts = np.arange(MAX_EXCERPTS) * n_frames // MAX_EXCERPTS
+        ring = ring[(starts[:, None] + np.arange(config.n_frames)).ravel()]
+    return ring

@@ -1,4 +1,9 @@
-"""musicnn: a small convolutional network, trained on recorded music, that hears what is played."""
+"""musicnn: a small convolutional network, trained on recorded music, that hears what is played.
+
+The published network hears windows of three seconds, with zeros before and behind. Here it hears a loop as a
+ring: every filter goes on from the loop's end to its beginning, each frame is computed once, and only then
+are windows laid over the ring, many of them, so that where the loop starts does not count.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,9 @@ from torch.nn import functional
 
 REACH = 3
 """Frames on either side of what a filter for timbre, or a layer behind, looks at."""
+_BLOCKS_A_WINDOW = 8
+_FRAMES_AT_ONCE = 64
+"""Frames are computed in multiples of so many: for each new number, oneDNN has to prepare itself."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +27,7 @@ class MusicnnConfig:
     Attributes
     ----------
     n_frames, n_mels : int
-        Of one window.
+        Of one window; loops may have any number of frames.
     bands : tuple of int
         Height of the filters that look at timbre; they are 7 frames long.
     frames : tuple of int
@@ -59,6 +67,26 @@ class Affine(nn.Module):
         return values * self.scale.view(shape) + self.shift.view(shape)
 
 
+@dataclass(frozen=True)
+class _Frames:
+    """How many frames a clip has, and what lies beyond them: the clip again, or zeros."""
+
+    n_frames: int
+    wraps: bool
+
+    @property
+    def n_computed(self) -> int:
+        """At least `n_frames`; those that are too many repeat the first ones."""
+        return -(-self.n_frames // _FRAMES_AT_ONCE) * _FRAMES_AT_ONCE if self.wraps else self.n_frames
+
+    def extended(self, values: Tensor, before: int, after: int) -> Tensor:
+        """Return (n, channels, before + n_computed + after, ...) of (n, channels, n_frames or more, ...)."""
+        if self.wraps:
+            places = torch.arange(-before, self.n_computed + after, device=values.device)
+            return values.index_select(2, places % self.n_frames)
+        return functional.pad(values, (*(0, 0) * (values.ndim - 3), before, after))
+
+
 class FilterBank(nn.Module):
     """Filters over time and bands; of each, the largest response among the bands.
 
@@ -72,15 +100,15 @@ class FilterBank(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_filters))
         self.norm = Affine(n_filters)
         # An even length reaches one frame further ahead than back, as TensorFlow pads.
-        self._padding = (0, 0, (n_frames - 1) // 2, n_frames // 2)
+        self._reach = ((n_frames - 1) // 2, n_frames // 2)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Take (n_windows, 1, n_frames, n_mels), return float32 (n_windows, n_filters, n_frames).
+    def forward(self, image: Tensor, frames: _Frames) -> Tensor:
+        """Take (1, 1, n_frames, n_mels), return float32 (1, n_filters, n_computed).
 
         The filters, nearly all of the work, run in the image's dtype.
         """
         # Channels last: all filters' responses lie side by side while the largest are picked.
-        padded = functional.pad(image, self._padding).contiguous(memory_format=torch.channels_last)
+        padded = frames.extended(image, *self._reach).contiguous(memory_format=torch.channels_last)
         weight = self.weight.to(dtype=image.dtype, memory_format=torch.channels_last)
         responses = functional.conv2d(padded, weight, self.bias.to(image.dtype))
         largest = functional.max_pool2d(responses, (1, responses.shape[3]))[..., 0].float()
@@ -110,8 +138,7 @@ class Musicnn(nn.Module):
         )
         n_front, n_middle = sum(config.n_filters), config.n_middle
         self.middle = nn.ModuleList(
-            nn.Conv1d(n_channels, n_middle, 2 * REACH + 1, padding=REACH)
-            for n_channels in (n_front, n_middle, n_middle)
+            nn.Conv1d(n_channels, n_middle, 2 * REACH + 1) for n_channels in (n_front, n_middle, n_middle)
         )
         self.middle_norms = nn.ModuleList(Affine(n_middle) for _ in self.middle)
         # What the filters that were left out add to the first layer; it differs only at the window's ends.
@@ -125,35 +152,56 @@ class Musicnn(nn.Module):
         """Run the filters in `dtype`; what is behind them stays float32."""
         self._filter_dtype = dtype
 
-    def forward(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what is heard in windows.
+    def forward(self, log_mel: Tensor, *, wraps: bool = True) -> tuple[Tensor, Tensor]:
+        """Return what is heard of one clip, the mean over windows that lie all around it.
 
         Parameters
         ----------
-        log_mel : float32 Tensor of shape (n_windows, n_frames, n_mels)
+        log_mel : float32 Tensor of shape (n_frames, n_mels)
             log10(1 + 10000 * power) of Slaney mel bands up to 8 kHz, a frame every 16 ms.
+        wraps : bool, default=True
+            Whether the clip is a ring. Without, and with as many frames as a window, this is the published
+            network.
 
         Returns
         -------
-        features : float32 Tensor of shape (n_windows, n_features)
+        features : float32 Tensor of shape (n_features,)
             The last layer but one.
-        tags : float32 Tensor of shape (n_windows, n_tags)
+        tags : float32 Tensor of shape (n_tags,)
             Probability of each.
         """
-        image = self.input_norm(log_mel[:, None]).to(self._filter_dtype)
-        front = torch.cat([bank(image) for bank in self.banks], dim=1)
-        heard = self.middle_norms[0](functional.relu(self.middle[0](front) + self.left_out))
-        levels = [front, heard]
-        for layer in range(1, len(self.middle)):
-            more = self.middle_norms[layer](functional.relu(self.middle[layer](levels[-1])))
-            levels.append(levels[-1] + more)
-        over_time = torch.cat(levels, dim=1)
-        pooled = torch.stack([over_time.amax(2), over_time.mean(2)], dim=2).flatten(1)
-        # In float64, so that what comes of a window does not depend on how many there are.
-        features = self.feature_norm(functional.relu(_in_float64(self.dense, pooled)))
-        return features.float(), torch.sigmoid(_in_float64(self.tags, features)).float()
+        frames = _Frames(len(log_mel), wraps)
+        pooled = _over_windows(self._over_time(log_mel, frames), self.config.n_frames)
+        features = self.feature_norm(functional.relu(self.dense(pooled)))
+        return features.mean(0), torch.sigmoid(self.tags(features)).mean(0)
+
+    def _over_time(self, log_mel: Tensor, frames: _Frames) -> Tensor:
+        """Return what the filters and the layers behind say of each frame, (n_channels, n_frames)."""
+        image = self.input_norm(log_mel[None, None]).to(self._filter_dtype)
+        front = torch.cat([bank(image, frames) for bank in self.banks], dim=1)
+        middle = self.config.n_frames // 2
+        left_out = self.left_out[:, middle : middle + 1] if frames.wraps else self.left_out
+        heard = self.middle[0](frames.extended(front, REACH, REACH)) + left_out
+        levels = [front, self.middle_norms[0](functional.relu(heard))]
+        for layer, norm in zip(self.middle[1:], self.middle_norms[1:], strict=True):
+            more = layer(frames.extended(levels[-1], REACH, REACH))
+            levels.append(levels[-1] + norm(functional.relu(more)))
+        return torch.cat(levels, dim=1)[0, :, : frames.n_frames]
 
 
-def _in_float64(layer: nn.Linear, rows: Tensor) -> Tensor:
-    dtype = torch.float32 if rows.device.type == "mps" else torch.float64  # Apple's GPU has no float64
-    return functional.linear(rows.to(dtype), layer.weight.to(dtype), layer.bias.to(dtype))
+def _over_windows(over_time: Tensor, window: int) -> Tensor:
+    """Return each channel's largest value and mean in windows all around a ring, (n_windows, 2 * n_channels).
+
+    A ring no longer than a window is one window. A longer one is cut into blocks of an eighth of a window at
+    most; a window begins at each block.
+    """
+    n_frames = over_time.shape[1]
+    largest, mean = over_time.amax(1, keepdim=True), over_time.mean(1, keepdim=True)
+    if n_frames > window:
+        n_blocks = -(-n_frames * _BLOCKS_A_WINDOW // window)
+        around = torch.arange(n_blocks + _BLOCKS_A_WINDOW - 1, device=over_time.device) % n_blocks
+        blocks = functional.adaptive_max_pool1d(over_time, n_blocks)[:, around]
+        largest = blocks.unfold(1, _BLOCKS_A_WINDOW, 1).amax(2)
+        blocks = functional.adaptive_avg_pool1d(over_time, n_blocks)[:, around]
+        mean = blocks.unfold(1, _BLOCKS_A_WINDOW, 1).mean(2)
+    return torch.stack([largest.T, mean.T], dim=2).flatten(1)
