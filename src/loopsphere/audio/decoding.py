@@ -93,6 +93,18 @@ class _Source:
         self._n_bytes = file.seek(0, os.SEEK_END)
         file.seek(0)
 
+    def for_libsndfile(self) -> _Source | int:
+        """Return what libsndfile is given: the file's descriptor where all of it may be read as it is.
+
+        It reads 8 KiB at a time, and every call back into Python makes all other workers wait. On Windows a
+        descriptor of Python's is none of libsndfile's.
+        """
+        if os.name != "posix" or self._unsized_offset is not None or isinstance(self._file, io.BytesIO):
+            return self
+        descriptor = self._file.fileno()
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return descriptor
+
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._file.tell(), os.SEEK_END: self._n_bytes}[whence]
         return self._file.seek(min(max(origin + offset, 0), self._n_bytes))
@@ -142,7 +154,7 @@ def _open_error(error: sf.LibsndfileError) -> AudioError:
 @contextmanager
 def _open_soundfile(source: _Source) -> Iterator[AudioStream]:
     try:
-        sound = _SequentialFile(source)
+        sound = _SequentialFile(source.for_libsndfile(), closefd=False)
     except sf.LibsndfileError as error:
         raise _open_error(error) from error
     with sound:

@@ -8,6 +8,7 @@ are windows laid over the ring, many of them, so that where the loop starts does
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import repeat
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ REACH = 3
 _BLOCKS_A_WINDOW = 8
 _FRAMES_AT_ONCE = 64
 """Frames are computed in multiples of so many: for each new number, oneDNN has to prepare itself."""
+_STEPS = 8
 
 
 @dataclass(frozen=True)
@@ -76,15 +78,16 @@ class _Frames:
 
     @property
     def n_computed(self) -> int:
-        """At least `n_frames`; those that are too many repeat the first ones."""
-        return -(-self.n_frames // _FRAMES_AT_ONCE) * _FRAMES_AT_ONCE if self.wraps else self.n_frames
+        """At least `n_frames`; those that are too many count for nothing."""
+        return -(-self.n_frames // _FRAMES_AT_ONCE) * _FRAMES_AT_ONCE
 
     def extended(self, values: Tensor, before: int, after: int) -> Tensor:
         """Return (n, channels, before + n_computed + after, ...) of (n, channels, n_frames or more, ...)."""
         if self.wraps:
             places = torch.arange(-before, self.n_computed + after, device=values.device)
             return values.index_select(2, places % self.n_frames)
-        return functional.pad(values, (*(0, 0) * (values.ndim - 3), before, after))
+        after += self.n_computed - self.n_frames
+        return functional.pad(values[:, :, : self.n_frames], (*(0, 0) * (values.ndim - 3), before, after))
 
 
 class FilterBank(nn.Module):
@@ -101,19 +104,50 @@ class FilterBank(nn.Module):
         self.norm = Affine(n_filters)
         # An even length reaches one frame further ahead than back, as TensorFlow pads.
         self._reach = ((n_frames - 1) // 2, n_frames // 2)
+        self._prepared: Tensor | None = None
+
+    def prepare(self, dtype: torch.dtype) -> None:
+        """Keep the weights, which are final now, as `forward` wants them."""
+        self._prepared = self._arranged(self.weight.detach().to(dtype))
 
     def forward(self, image: Tensor, frames: _Frames) -> Tensor:
-        """Take (1, 1, n_frames, n_mels), return float32 (1, n_filters, n_computed).
+        """Take (1, 1, n_frames, n_mels) of the dtype prepared for, return float32 (1, n_filters, n_computed).
 
-        The filters, nearly all of the work, run in the image's dtype.
+        The filters, nearly all of the work, run in that dtype.
         """
-        # Channels last: all filters' responses lie side by side while the largest are picked.
-        padded = frames.extended(image, *self._reach).contiguous(memory_format=torch.channels_last)
-        weight = self.weight.to(dtype=image.dtype, memory_format=torch.channels_last)
-        responses = functional.conv2d(padded, weight, self.bias.to(image.dtype))
-        largest = functional.max_pool2d(responses, (1, responses.shape[3]))[..., 0].float()
-        normed: Tensor = self.norm(functional.relu(largest * self.norm.scale.sign()[:, None]))
+        assert self._prepared is not None
+        largest = self._largest(frames.extended(image, *self._reach), self._prepared).float()
+        answers = functional.relu((largest + self.bias[:, None]) * self.norm.scale.sign()[:, None])
+        normed: Tensor = self.norm(answers)
         return normed
+
+    def _arranged(self, weight: Tensor) -> Tensor:
+        # Channels last: all filters' responses lie side by side while the largest are picked.
+        return weight.to(memory_format=torch.channels_last)
+
+    def _largest(self, image: Tensor, weight: Tensor) -> Tensor:
+        responses = functional.conv2d(image.contiguous(memory_format=torch.channels_last), weight)
+        return functional.max_pool2d(responses, (1, responses.shape[3]))[..., 0]
+
+
+class RhythmBank(FilterBank):
+    """Filters one band high, many frames long: a matrix product gives eight frames of each band at once.
+
+    Its matrix holds every filter eight times, one frame further each time, and zeros. oneDNN's convolution
+    of one channel takes twice as long.
+    """
+
+    def _arranged(self, weight: Tensor) -> Tensor:
+        n_filters, _, length, _ = weight.shape
+        steps = weight.new_zeros(length + _STEPS - 1, _STEPS, n_filters)
+        for step in range(_STEPS):
+            steps[step : step + length, step] = weight[:, 0, :, 0].T
+        return steps.flatten(1)
+
+    def _largest(self, image: Tensor, weight: Tensor) -> Tensor:
+        pieces = image[0, 0].T.contiguous().unfold(1, len(weight), _STEPS)
+        responses = pieces.flatten(0, 1) @ weight
+        return responses.view(len(pieces), -1).amax(0).view(1, -1, len(self.bias)).mT
 
 
 class Musicnn(nn.Module):
@@ -132,9 +166,12 @@ class Musicnn(nn.Module):
         super().__init__()
         self.config = config
         self.input_norm = Affine(1)
-        shapes = [(2 * REACH + 1, n_bands) for n_bands in config.bands] + [(n, 1) for n in config.frames]
+        n_timbre = len(config.bands)
         self.banks = nn.ModuleList(
-            FilterBank(n_filters, *shape) for n_filters, shape in zip(config.n_filters, shapes, strict=True)
+            [
+                *map(FilterBank, config.n_filters[:n_timbre], repeat(2 * REACH + 1), config.bands),
+                *map(RhythmBank, config.n_filters[n_timbre:], config.frames, repeat(1)),
+            ]
         )
         n_front, n_middle = sum(config.n_filters), config.n_middle
         self.middle = nn.ModuleList(
@@ -149,8 +186,14 @@ class Musicnn(nn.Module):
         self._filter_dtype = torch.float32
 
     def run_filters_in(self, dtype: torch.dtype) -> None:
-        """Run the filters in `dtype`; what is behind them stays float32."""
+        """Run the filters in `dtype`; what is behind them stays float32.
+
+        To be called before `forward`, on a network that is trained and on its device.
+        """
         self._filter_dtype = dtype
+        for bank in self.banks:
+            assert isinstance(bank, FilterBank)
+            bank.prepare(dtype)
 
     def forward(self, log_mel: Tensor, *, wraps: bool = True) -> tuple[Tensor, Tensor]:
         """Return what is heard of one clip, the mean over windows that lie all around it.
@@ -180,7 +223,9 @@ class Musicnn(nn.Module):
         image = self.input_norm(log_mel[None, None]).to(self._filter_dtype)
         front = torch.cat([bank(image, frames) for bank in self.banks], dim=1)
         middle = self.config.n_frames // 2
-        left_out = self.left_out[:, middle : middle + 1] if frames.wraps else self.left_out
+        left_out = self.left_out[None, :, middle : middle + 1]
+        if not frames.wraps:
+            left_out = frames.extended(self.left_out[None], 0, 0)
         heard = self.middle[0](frames.extended(front, REACH, REACH)) + left_out
         levels = [front, self.middle_norms[0](functional.relu(heard))]
         for layer, norm in zip(self.middle[1:], self.middle_norms[1:], strict=True):
@@ -192,16 +237,18 @@ class Musicnn(nn.Module):
 def _over_windows(over_time: Tensor, window: int) -> Tensor:
     """Return each channel's largest value and mean in windows all around a ring, (n_windows, 2 * n_channels).
 
-    A ring no longer than a window is one window. A longer one is cut into blocks of an eighth of a window at
-    most; a window begins at each block.
+    A ring no longer than a window is one window. A longer one is cut into blocks of an eighth of a window,
+    the last of which goes on into the first; a window begins at each block.
     """
-    n_frames = over_time.shape[1]
-    largest, mean = over_time.amax(1, keepdim=True), over_time.mean(1, keepdim=True)
-    if n_frames > window:
-        n_blocks = -(-n_frames * _BLOCKS_A_WINDOW // window)
-        around = torch.arange(n_blocks + _BLOCKS_A_WINDOW - 1, device=over_time.device) % n_blocks
-        blocks = functional.adaptive_max_pool1d(over_time, n_blocks)[:, around]
-        largest = blocks.unfold(1, _BLOCKS_A_WINDOW, 1).amax(2)
-        blocks = functional.adaptive_avg_pool1d(over_time, n_blocks)[:, around]
-        mean = blocks.unfold(1, _BLOCKS_A_WINDOW, 1).mean(2)
-    return torch.stack([largest.T, mean.T], dim=2).flatten(1)
+    n_channels, n_frames = over_time.shape
+    if n_frames <= window:
+        return torch.stack([over_time.amax(1), over_time.mean(1)], dim=1).view(1, -1)
+    length = window // _BLOCKS_A_WINDOW
+    n_blocks = -(-n_frames // length)
+    n_missing = n_blocks * length - n_frames
+    blocks = torch.cat([over_time, over_time[:, :n_missing]], dim=1).view(n_channels, n_blocks, length)
+    around = torch.arange(n_blocks + _BLOCKS_A_WINDOW - 1, device=over_time.device) % n_blocks
+    largest, mean = (
+        block[:, around].unfold(1, _BLOCKS_A_WINDOW, 1) for block in (blocks.amax(2), blocks.mean(2))
+    )
+    return torch.stack([largest.amax(2).T, mean.mean(2).T], dim=2).flatten(1)

@@ -43,6 +43,7 @@ def read_musicnn(path: Path) -> Musicnn:
         network.load_state_dict(state, strict=True, assign=True)
     except (TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path} is not a musicnn checkpoint: {error}") from error
+    network.run_filters_in(torch.float32)
     return network.eval()
 
 
