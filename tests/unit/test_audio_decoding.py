@@ -44,6 +44,13 @@ class TestDecoding:
             np.testing.assert_allclose(clip.waveform[: len(mono)], mono, rtol=0, atol=tolerance)
         assert capfd.readouterr() == ("", "")
 
+    @pytest.mark.parametrize("name", ENCODINGS)
+    def test_is_the_same_where_descriptors_cannot_be_shared(self, tmp_path, monkeypatch, name):
+        path, _, rate, _ = write_encoded(tmp_path, name)
+        through_the_descriptor = load_clip(path, rate)
+        monkeypatch.setattr("loopsphere.audio.decoding._Source.for_libsndfile", lambda source: source)
+        np.testing.assert_array_equal(load_clip(path, rate).waveform, through_the_descriptor.waveform)
+
     @pytest.mark.parametrize("extension", ["", ".raw", ".txt", ".mp3", ".vox", ".au"])
     def test_content_decides_and_not_the_name(self, tmp_path, extension):
         signal = tones()
