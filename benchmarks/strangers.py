@@ -89,21 +89,21 @@ def main() -> None:
     embedded = embed([path for path, name in class_of.items() if name in wanted])
     classes = np.array([class_of[path] for path in embedded.paths])
     detectors = sys.argv[1:] or DETECTORS
-    rows = []
+    table = []
     for collection in COLLECTIONS:
         drawn = draws(collection, classes)
         is_stranger = {path: class_of[path] not in collection.normal for path in embedded.paths}
         n_strangers = sum(collection.strangers.values())
         cells = [collection.name, f"{len(drawn[0]) - n_strangers} + {n_strangers}"]
         for detector in detectors:
-            aurocs = [auroc_of_scan(embedded.subset(rows_), detector, is_stranger) for rows_ in drawn]
+            aurocs = [auroc_of_scan(embedded.subset(rows), detector, is_stranger) for rows in drawn]
             cells.append(f"{np.mean(aurocs):.3f} ({min(aurocs):.2f})")
-        rows.append(cells)
+        table.append(cells)
     print("# Strangers among real loops\n")
     versions = ", ".join(f"{name} {version}" for name, version in library_versions().items())
     print(f"`python {' '.join(sys.argv)}`; {versions}.\n")
     print(f"AUROC of `scan`, mean of {N_DRAWS} draws of the strangers and the lowest. Chance is 0.5.\n")
-    print(markdown_table(["collection", "loops + strangers", *detectors], rows))
+    print(markdown_table(["collection", "loops + strangers", *detectors], table))
 
 
 if __name__ == "__main__":

@@ -45,7 +45,6 @@ class Learner:
         seed: int,
         device: str,
         progress: Progress,
-        n_fits: int,
         *,
         holds_odd: bool,
     ) -> None:
@@ -56,13 +55,14 @@ class Learner:
         # Networks of this size train faster on the CPU unless a device is asked for.
         self._device = "cpu" if device == "auto" else device
         self._progress = progress
-        self._n_fits = n_fits
         self._holds_odd = holds_odd
+        # Where odd loops are expected, `trimmed` follows; else `cross_fitted`, and one fit on all loops.
+        self._n_fits = N_FOLDS * (1 + len(TRIMMED_SHARES)) if holds_odd else N_FOLDS + 1
         self._n_done = 0
         self._warnings: list[str] = []
         self.trusted = np.ones(len(features), dtype=np.bool_)
         """Which loops may be learnt from; all may be scored."""
-        progress("learning", 0, n_fits)
+        progress("learning", 0, self._n_fits)
 
     def fit(self, rows: npt.NDArray[np.int64] | slice) -> Detector:
         """Return a detector fitted on some rows."""

@@ -18,7 +18,7 @@ from loopsphere.embedding import DEFAULT_ENCODER, Progress, Sources, cached_enco
 from loopsphere.encoders.precision import precision_of
 from loopsphere.errors import CalibrationError, ModelFileError
 from loopsphere.explaining import Verdicts, explain_collection, oddest
-from loopsphere.learning import N_FOLDS, TRIMMED_SHARES, Learner, named_lesson
+from loopsphere.learning import TRIMMED_SHARES, Learner, named_lesson
 from loopsphere.library.store import Library
 from loopsphere.measuring import features_of, measured_for
 from loopsphere.model import Model, load_model
@@ -119,7 +119,7 @@ def fit_embeddings(
     groups = _groups(embedded, library, progress)
     features = features_of(embedded, measured_for(embedded, detector, library=library, progress=progress))
     lesson = named_lesson(named, detector, library)
-    learner = Learner(features, lesson, detector, seed, device, progress, N_FOLDS + 1, holds_odd=False)
+    learner = Learner(features, lesson, detector, seed, device, progress, holds_odd=False)
     crossed = learner.cross_fitted(groups)
     fitted = learner.fit(slice(None))
     return Model(
@@ -298,10 +298,9 @@ def scan_embeddings(
     if remembered is None:
         measured = measured_for(embedded, detector, library=library, progress=progress)
         lesson = named_lesson(named, detector, library)
-        n_fits = N_FOLDS * (1 + len(TRIMMED_SHARES))
         features = features_of(embedded, measured)
         # What a scan looks for is among what it learns from.
-        learner = Learner(features, lesson, detector, seed, device, progress, n_fits, holds_odd=True)
+        learner = Learner(features, lesson, detector, seed, device, progress, holds_odd=True)
         crossed = learner.trimmed(groups)
         fit_notes = learner.notes(named)
         remember_run(runs, key, embedded, crossed, fit_notes, detector=detector, seed=seed)
