@@ -39,7 +39,7 @@ pretrain: .venv/.installed-pretraining
 pretrain-eval: .venv/.installed-pretraining
 	$(BIN)/python -m pretraining.evaluate
 
-.venv/.installed: pyproject.toml constraints.txt
+.venv/.installed: pyproject.toml setup.py constraints.txt src/loopsphere/models/attention_kernel.c
 	$(PYTHON) -m venv .venv
 	$(PIP) --editable .
 	touch $@
@@ -55,4 +55,4 @@ pretrain-eval: .venv/.installed-pretraining
 	touch $@
 
 clean:
-	rm -rf .venv demo build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv demo build dist src/*.egg-info src/loopsphere/models/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis

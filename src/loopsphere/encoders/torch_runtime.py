@@ -13,6 +13,7 @@ import torch
 
 from loopsphere.encoders.precision import PRECISIONS
 from loopsphere.errors import LoopsphereError, UnknownNameError, first_line
+from loopsphere.models.attention_kernel import has_kernel
 from loopsphere.models.checkpoints import Checkpoint
 from loopsphere.models.htsat import HTSAT
 from loopsphere.models.musicnn import Musicnn
@@ -142,10 +143,13 @@ def runtime_summary(device: str = "auto") -> dict[str, Any]:
         `device` is unknown or not available here.
     """
     picked = _pick(device)
+    precision = _fastest(picked)
+    by_kernel = picked.type == "cpu" and precision == "bfloat16" and has_kernel(64, 16)
     return {
         "runtime": f"torch {torch.__version__}",
         "device": str(picked),
-        "precision": _fastest(picked),
+        "precision": precision,
+        "attention": "compiled kernel" if by_kernel else "torch",
         "threads": torch.get_num_threads(),
     }
 

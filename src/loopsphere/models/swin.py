@@ -7,7 +7,7 @@ neighbours together for patch merging puts them into the windows of the next sta
 integer Tensor that tells the place in the image, counted row by row, of each token.
 
 Where nothing is learnt, a stage takes few clips at once, so that what one layer hands to the next stays in
-the processor's cache, and bfloat16 on the CPU has ways of its own (`_by_hand`).
+the processor's cache, and bfloat16 on the CPU has ways of its own (`_is_plain_bfloat16`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from loopsphere.models.attention_kernel import attend, has_kernel
 
 _MASKED = -100.0  # Swin's value for pairs that a shifted window must keep apart
 _ROWS = 1024  # about how many go through a linear layer at once
@@ -76,7 +78,7 @@ class Linear(nn.Linear):
 
     def forward(self, rows: Tensor, *, gelu: bool = False) -> Tensor:
         """Return (n, out_features) of (n, in_features)."""
-        if self.packed is not None and _by_hand(rows):
+        if self.packed is not None and _is_plain_bfloat16(rows):
             activation = "gelu" if gelu else "none"
             fused: Tensor = torch.ops.mkldnn._linear_pointwise(
                 rows, self.packed, self.bias, activation, [], "none"
@@ -117,7 +119,7 @@ class WindowAttention(nn.Module):
 
     def __init__(self, dim: int, n_heads: int, side: int, window: int, shift: int) -> None:
         super().__init__()
-        self.n_heads = n_heads
+        self.n_heads, self.width = n_heads, dim // n_heads
         self.area = window * window
         self.qkv = Linear(dim, 3 * dim)
         self.proj = Linear(dim, dim)
@@ -129,11 +131,10 @@ class WindowAttention(nn.Module):
     def bias(self, tokens: Tensor) -> Tensor:
         """Return what is added to the scores of these tokens, (n_heads, area, area) of query and key.
 
-        Shifted windows differ in it: then (n_windows * n_heads, area, area). Where attention is worked out
-        by hand, keys come before queries.
+        Shifted windows differ in it: then (n_windows * n_heads, area, area). The kernel wants keys first.
         """
         assert isinstance(self.position_index, Tensor)
-        index = self.position_index.mT if _by_hand(tokens) else self.position_index
+        index = self.position_index.mT if self._is_for_kernel(tokens) else self.position_index
         bias = self.position_bias[index].permute(2, 0, 1).contiguous()
         if isinstance(self.shift_mask, Tensor):
             bias = (bias + self.shift_mask[:, None]).flatten(0, 1)
@@ -141,45 +142,32 @@ class WindowAttention(nn.Module):
 
     def forward(self, tokens: Tensor, bias: Tensor) -> Tensor:
         """Return the tokens, each a mix of those in its window."""
-        n_clips, n_tokens, dim = tokens.shape
-        n_windows = len(bias) // self.n_heads
         # Two axes for linear layers: with more, bfloat16 takes a slow path.
-        qkv = self.qkv(tokens.reshape(-1, dim))
-        qkv = qkv.view(-1, n_windows, self.area, 3, self.n_heads, dim // self.n_heads)
-        query, key, value = qkv.permute(3, 0, 1, 4, 2, 5)
-        if _by_hand(tokens):
-            attended = _attend(query, key, value, bias)
-        else:
-            # Windows that differ in their bias share an axis with the heads: one bias serves all clips.
-            query, key, value = (part.flatten(1, 2) for part in (query, key, value))
-            attended = functional.scaled_dot_product_attention(query, key, value, bias[None])
-            attended = attended.view(-1, n_windows, self.n_heads, *attended.shape[2:])
-        attended = attended.transpose(2, 3).reshape(-1, dim)
-        mixed: Tensor = self.proj(attended)
-        return mixed.view(n_clips, n_tokens, dim)
+        qkv = self.qkv(tokens.flatten(0, 1))
+        by_kernel = self._is_for_kernel(tokens)
+        mixed: Tensor = self.proj(attend(qkv, bias, self.n_heads) if by_kernel else self._attend(qkv, bias))
+        return mixed.view(tokens.shape)
+
+    def _attend(self, qkv: Tensor, bias: Tensor) -> Tensor:
+        """Do what the kernel does, by torch."""
+        n_windows = len(bias) // self.n_heads
+        parts = qkv.view(-1, n_windows, self.area, 3, self.n_heads, self.width)
+        # Windows that differ in their bias share an axis with the heads: one bias serves all clips.
+        query, key, value = parts.permute(3, 0, 1, 4, 2, 5).flatten(2, 3)
+        attended = functional.scaled_dot_product_attention(query, key, value, bias[None])
+        attended = attended.view(-1, n_windows, self.n_heads, self.area, self.width)
+        return attended.transpose(2, 3).reshape(len(qkv), -1)
+
+    def _is_for_kernel(self, tokens: Tensor) -> bool:
+        return _is_plain_bfloat16(tokens) and has_kernel(self.area, self.width)
 
 
-def _by_hand(tokens: Tensor) -> bool:
+def _is_plain_bfloat16(tokens: Tensor) -> bool:
     """Tell whether these are bfloat16 on a CPU and no gradients are wanted.
 
-    torch's ways for all cases are slow there, its attention above all for windows this small.
+    torch's ways for all cases are slow there.
     """
     return tokens.dtype == torch.bfloat16 and tokens.device.type == "cpu" and not torch.is_grad_enabled()
-
-
-def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-    """Return what `scaled_dot_product_attention` does, for a bias with keys before queries.
-
-    All but the bias are (n, n_windows, n_heads, area, width).
-
-    Keys are the rows of the scores: a softmax down the columns needs no sums across a register.
-    """
-    *_, area, width = query.shape
-    scores = bias.repeat(len(query), 1, 1)
-    scores.baddbmm_(key.reshape(-1, area, width), query.reshape(-1, area, width).mT, alpha=width**-0.5)
-    torch.softmax(scores, 1, out=scores)
-    mixed = torch.bmm(value.mT.reshape(-1, width, area), scores)
-    return mixed.view(query.mT.shape).mT
 
 
 def _position_index(window: int) -> Tensor:
