@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -72,9 +73,15 @@ def other_scale(spec: LoopSpec, rank: float, rng: np.random.Generator) -> LoopSp
 
 
 def other_density(spec: LoopSpec, change: float, rng: np.random.Generator) -> LoopSpec:
-    """Thin out a busy loop, fill up a sparse one."""
-    density = spec.density + (change if spec.density < 0.5 else -change)
-    return replace(spec, density=float(np.clip(density, 0.05, 1.0)))
+    """Thin out a busy loop, fill up a sparse one; by more, or the other way, where that changes no note."""
+    notes = play(spec)
+    signs = (1, -1) if spec.density < 0.5 else (-1, 1)
+    candidates = (
+        replace(spec, density=float(np.clip(spec.density + sign * times * change, 0.05, 1.0)))
+        for times in range(1, 1 + math.ceil(1 / change))
+        for sign in signs
+    )
+    return next(candidate for candidate in candidates if play(candidate) != notes)
 
 
 def other_genre(spec: LoopSpec, distance: float, rng: np.random.Generator) -> LoopSpec:
