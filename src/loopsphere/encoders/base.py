@@ -14,7 +14,7 @@ from loopsphere.encoders.front_end import FrontEnd, Views, even_windows
 from loopsphere.encoders.joining import JOINT_DIM, join
 from loopsphere.errors import FeatureError
 from loopsphere.features.config import MelConfig
-from loopsphere.features.mel import band_edges_hz, log_mel
+from loopsphere.features.mel import MelPower, band_edges_hz, log_mel, mel_power
 from loopsphere.types import Float32Array, TokenGrid
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ class Runtime(Protocol):
 class Tagger(Protocol):
     """Something that runs a musicnn; see `loopsphere.encoders.torch_runtime.TorchTagger`."""
 
-    def __call__(self, ring: Float32Array) -> tuple[Float32Array, Float32Array]:
-        """Return features and tags of one clip, (200,) and (50,)."""
+    def __call__(self, rings: Sequence[Float32Array]) -> tuple[Float32Array, Float32Array]:
+        """Return features and tags of clips, (n_clips, 200) and (n_clips, 50)."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,8 @@ class Encoder:
     runtime : Runtime
     tagger : Tagger or None
         A second network that listens beside HTS-AT, as the bundled encoder has.
+    power_of : callable
+        Computes spectra: on the CPU, or beside the network on a GPU.
 
     References
     ----------
@@ -89,6 +91,7 @@ class Encoder:
     config: HTSATConfig
     runtime: Runtime
     tagger: Tagger | None = None
+    power_of: MelPower = mel_power
 
     @property
     def embedding_dim(self) -> int:
@@ -117,7 +120,7 @@ class Encoder:
 
     def views(self, waveform: Float32Array) -> Views:
         """Return what the networks see of one clip; see `FrontEnd.views`."""
-        return self.front_end.views(waveform)
+        return self.front_end.views(waveform, power_of=self.power_of)
 
     def token_grids(
         self, waveform: Float32Array, stages: Sequence[int] = TOKEN_STAGES
@@ -228,8 +231,7 @@ class Encoder:
         rings = [clip.ring for clip in views if clip.ring is not None]
         if len(rings) != len(views):
             raise FeatureError("these are not views of this encoder: they have no ring for its tagger")
-        heard = zip(*map(self.tagger, rings), strict=True)
-        return [htsat, *map(np.stack, heard)]
+        return [htsat, *self.tagger(rings)]
 
     def _embed_spectra(self, spectra: Sequence[Float32Array]) -> Float32Array:
         for clip in spectra:

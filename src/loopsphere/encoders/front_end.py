@@ -11,7 +11,7 @@ import numpy.typing as npt
 from loopsphere.features.config import MelConfig
 from loopsphere.features.fusion import fuse_mel
 from loopsphere.features.listening import musicnn_ring
-from loopsphere.features.mel import log_mel
+from loopsphere.features.mel import MelPower, log_mel, mel_power
 from loopsphere.types import Float32Array
 
 
@@ -51,25 +51,28 @@ class FrontEnd:
     listens: bool
     is_exact: bool = True
 
-    def views(self, waveform: Float32Array) -> Views:
+    def views(self, waveform: Float32Array, *, power_of: MelPower = mel_power) -> Views:
         """Return what the networks see of one clip.
 
         Parameters
         ----------
         waveform : float32 ndarray of shape (n_samples,)
             Mono, at `mel.sample_rate`.
+        power_of : callable
+            Computes the spectra.
 
         Raises
         ------
         FeatureError
             `waveform` is not 1-D, is empty or is not finite.
         """
-        mel = log_mel(waveform, self.mel, dtype=np.float64 if self.is_exact else np.float32)
+        dtype = np.float64 if self.is_exact else np.float32
+        mel = log_mel(waveform, self.mel, dtype=dtype, power_of=power_of)
         if self.fusion:
             spectra = fuse_mel(mel, n_frames=self.mel.n_frames)
         else:
             spectra = even_windows(mel, self.mel.n_frames)[0]
-        return Views(spectra, musicnn_ring(waveform) if self.listens else None)
+        return Views(spectra, musicnn_ring(waveform, power_of=power_of) if self.listens else None)
 
 
 def even_windows(mel: Float32Array, n_frames: int) -> tuple[Float32Array, npt.NDArray[np.int64]]:

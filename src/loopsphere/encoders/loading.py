@@ -20,7 +20,7 @@ from loopsphere.encoders.precision import hash_in
 from loopsphere.encoders.registry import ENCODERS
 from loopsphere.errors import CheckpointError, MissingExtraError, first_line
 from loopsphere.features.config import MelConfig
-from loopsphere.features.mel import mel_filters
+from loopsphere.features.mel import mel_filters, mel_power
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,6 +71,7 @@ def load_encoder(
         A download is needed and `huggingface_hub` is not installed.
     """
     # torch takes a second to import; naming the encoders must not.
+    from loopsphere.encoders.device_mel import DeviceMel
     from loopsphere.encoders.torch_runtime import TorchRuntime, TorchTagger
     from loopsphere.models.checkpoints import read_checkpoint
     from loopsphere.models.musicnn_file import read_musicnn
@@ -93,6 +94,7 @@ def load_encoder(
         config=checkpoint.config,
         runtime=runtime,
         tagger=tagger,
+        power_of=mel_power if runtime.device.type == "cpu" else DeviceMel(runtime.device),
     )
 
 

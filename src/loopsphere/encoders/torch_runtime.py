@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from loopsphere.encoders.device_mel import to_device
 from loopsphere.encoders.precision import PRECISIONS
 from loopsphere.errors import LoopsphereError, UnknownNameError, first_line
 from loopsphere.models.attention_kernel import has_kernel
@@ -74,7 +75,7 @@ class TorchRuntime:
         """
         with _exact():
             arrays = (view, is_longer, local_views)
-            tensors = [torch.from_numpy(array).to(self.device) for array in arrays]
+            tensors = [to_device(array, self.device) for array in arrays]
             return self._network(*tensors).cpu().numpy()  # type: ignore[no-any-return]
 
     def tokens(self, view: Float32Array, stages: Sequence[int]) -> tuple[Float32Array, ...]:
@@ -112,21 +113,24 @@ class TorchTagger:
         self._network = network.to(device).eval()
         self._network.run_filters_in(torch.bfloat16 if precision == "bfloat16" else torch.float32)
 
-    def __call__(self, ring: Float32Array) -> tuple[Float32Array, Float32Array]:
-        """Return features and tags of one clip; see `Musicnn`.
+    def __call__(self, rings: Sequence[Float32Array]) -> tuple[Float32Array, Float32Array]:
+        """Return features and tags of clips; see `Musicnn`.
 
         Parameters
         ----------
-        ring : float32 ndarray of shape (n_frames, 96)
+        rings : sequence of float32 ndarray of shape (n_frames, 96)
+            At least one; as long as each is.
 
         Returns
         -------
-        features : float32 ndarray of shape (200,)
-        tags : float32 ndarray of shape (50,)
+        features : float32 ndarray of shape (n_clips, 200)
+        tags : float32 ndarray of shape (n_clips, 50)
         """
         with _exact():
-            features, tags = self._network(torch.from_numpy(ring).to(self._device))
-            return features.cpu().numpy(), tags.cpu().numpy()
+            # A GPU is not waited for before the last of them.
+            heard = [self._network(to_device(ring, self._device)) for ring in rings]
+            features, tags = (torch.stack(part).cpu().numpy() for part in zip(*heard, strict=True))
+            return features, tags
 
 
 def runtime_summary(device: str = "auto") -> dict[str, Any]:

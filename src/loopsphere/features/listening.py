@@ -6,7 +6,7 @@ import numpy as np
 
 from loopsphere.errors import FeatureError
 from loopsphere.features.config import MelConfig
-from loopsphere.features.mel import levelled, mel_power
+from loopsphere.features.mel import MelPower, levelled, mel_power
 from loopsphere.types import Float32Array
 
 MUSICNN_MEL = MelConfig(
@@ -27,7 +27,7 @@ _COMPRESSION = 10_000.0
 MAX_EXCERPTS = 16
 
 
-def musicnn_ring(waveform: Float32Array) -> Float32Array:
+def musicnn_ring(waveform: Float32Array, *, power_of: MelPower = mel_power) -> Float32Array:
     """Return the log-mel of a clip that is taken as a ring.
 
     Frames go on from the clip's end to its beginning, as a loop does. Of a clip of more than 48 s, sixteen
@@ -37,6 +37,8 @@ def musicnn_ring(waveform: Float32Array) -> Float32Array:
     ----------
     waveform : float32 ndarray of shape (n_samples,)
         Mono, at 32 kHz.
+    power_of : callable
+        Computes the spectra.
 
     Returns
     -------
@@ -55,7 +57,7 @@ def musicnn_ring(waveform: Float32Array) -> Float32Array:
     # Not `size`: frames are whole hops, and the last one's end wraps by what is missing.
     n_samples = (n_frames - 1) * config.hop_length + config.n_fft
     around = np.resize(np.roll(levelled(waveform, waveform, config), config.n_fft // 2), n_samples)
-    power = _POWER_SCALE * mel_power(around, config, dtype=np.float32)
+    power = _POWER_SCALE * power_of(around, config, dtype=np.float32)
     ring: Float32Array = np.log10(1.0 + _COMPRESSION * power)
     if n_frames > MAX_EXCERPTS * config.n_frames:
         starts = np.arange(MAX_EXCERPTS) * n_frames // MAX_EXCERPTS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -119,46 +119,13 @@ def fill_window(waveform: Float32Array, config: MelConfig) -> Float32Array:
     return np.pad(repeated, (0, config.window_samples - repeated.size))
 
 
-def log_mel(
-    waveform: Float32Array, config: MelConfig, *, dtype: type[np.floating[Any]] = np.float64
-) -> Float32Array:
-    """Return the log-mel power of a clip, filled to the encoder's window if it is shorter.
+class MelPower(Protocol):
+    """Something that does what `mel_power` does."""
 
-    Parameters
-    ----------
-    waveform : float32 ndarray of shape (n_samples,)
-        Mono, at `config.sample_rate`.
-    config : MelConfig
-    dtype : {float64, float32}
-        Of the spectra; see `mel_power`.
-
-    Returns
-    -------
-    log_mel : float32 ndarray of shape (n_total_frames, n_mels)
-        dB, floored at `config.floor_db`, one row a hop; at least `config.n_frames` rows.
-
-    Raises
-    ------
-    FeatureError
-        `waveform` is not 1-D, is empty or is not finite.
-
-    References
-    ----------
-    Wu et al. 2023, arXiv 2211.06687, section 3 (CLAP's front end, which the settings reproduce).
-    """
-    # By the level of the clip, not of the filled window: padding must not make a clip louder.
-    filled = levelled(fill_window(waveform, config), waveform, config)
-    power = mel_power(np.pad(filled, config.n_fft // 2, mode="reflect"), config, dtype=dtype)
-    result: Float32Array = 10.0 * np.log10(np.maximum(power, 10.0 ** (config.floor_db / 10.0)))
-    return result
-
-
-def levelled(waveform: Float32Array, clip: Float32Array, config: MelConfig) -> Float32Array:
-    """Return a waveform with the gain that brings `clip` to `config.rms_dbfs`, if that is set."""
-    if config.rms_dbfs is None:
-        return waveform
-    rms = np.sqrt(np.mean(np.square(clip, dtype=np.float64)))
-    return waveform * np.float32(10.0 ** (config.rms_dbfs / 20.0) / max(rms, 1e-9))
+    def __call__(
+        self, waveform: Float32Array, config: MelConfig, *, dtype: type[np.floating[Any]] = ...
+    ) -> Float32Array:
+        """Return the power in mel bands of every whole frame."""
 
 
 def mel_power(
@@ -180,7 +147,7 @@ def mel_power(
     power : float32 ndarray of shape (1 + (n_samples - n_fft) // hop_length, n_mels)
     """
     frames = np.lib.stride_tricks.sliding_window_view(waveform, config.n_fft)[:: config.hop_length]
-    window = _hann(config.n_fft).astype(dtype)
+    window = hann(config.n_fft).astype(dtype)
     result = np.empty((len(frames), config.n_mels), dtype=np.float32)
     for start in range(0, len(frames), _FRAMES_PER_BLOCK):
         block = slice(start, start + _FRAMES_PER_BLOCK)
@@ -189,6 +156,54 @@ def mel_power(
         for bins, bands, filters in _filter_blocks(config):
             result[block, bands] = power[:, bins] @ filters
     return result
+
+
+def log_mel(
+    waveform: Float32Array,
+    config: MelConfig,
+    *,
+    dtype: type[np.floating[Any]] = np.float64,
+    power_of: MelPower = mel_power,
+) -> Float32Array:
+    """Return the log-mel power of a clip, filled to the encoder's window if it is shorter.
+
+    Parameters
+    ----------
+    waveform : float32 ndarray of shape (n_samples,)
+        Mono, at `config.sample_rate`.
+    config : MelConfig
+    dtype : {float64, float32}
+        Of the spectra; see `mel_power`.
+    power_of : callable
+        Computes them.
+
+    Returns
+    -------
+    log_mel : float32 ndarray of shape (n_total_frames, n_mels)
+        dB, floored at `config.floor_db`, one row a hop; at least `config.n_frames` rows.
+
+    Raises
+    ------
+    FeatureError
+        `waveform` is not 1-D, is empty or is not finite.
+
+    References
+    ----------
+    Wu et al. 2023, arXiv 2211.06687, section 3 (CLAP's front end, which the settings reproduce).
+    """
+    # By the level of the clip, not of the filled window: padding must not make a clip louder.
+    filled = levelled(fill_window(waveform, config), waveform, config)
+    power = power_of(np.pad(filled, config.n_fft // 2, mode="reflect"), config, dtype=dtype)
+    result: Float32Array = 10.0 * np.log10(np.maximum(power, 10.0 ** (config.floor_db / 10.0)))
+    return result
+
+
+def levelled(waveform: Float32Array, clip: Float32Array, config: MelConfig) -> Float32Array:
+    """Return a waveform with the gain that brings `clip` to `config.rms_dbfs`, if that is set."""
+    if config.rms_dbfs is None:
+        return waveform
+    rms = np.sqrt(np.mean(np.square(clip, dtype=np.float64)))
+    return waveform * np.float32(10.0 ** (config.rms_dbfs / 20.0) / max(rms, 1e-9))
 
 
 @lru_cache(maxsize=8)
@@ -205,5 +220,6 @@ def _filter_blocks(config: MelConfig) -> list[tuple[slice, slice, Float32Array]]
 
 
 @lru_cache(maxsize=8)
-def _hann(n_fft: int) -> npt.NDArray[np.float64]:
+def hann(n_fft: int) -> npt.NDArray[np.float64]:
+    """Return a periodic Hann window, (n_fft,)."""
     return np.asarray(0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(n_fft) / n_fft))
