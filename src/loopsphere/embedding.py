@@ -113,7 +113,7 @@ def embed(
     named = as_list(sources)
     paths, skipped = find_loops(named, stdin=stdin or sys.stdin)
     if not paths:
-        where = ", ".join(os.fspath(source) for source in named) or "an empty list"
+        where = ", ".join(os.fspath(source) or "''" for source in named) or "an empty list"
         raise NothingUsableError(_nothing_usable(f"no audio files found in {where}", skipped))
     loaded = cached_encoder(encoder, device, precision)
     kind = embedding_kind(loaded.hash)

@@ -102,6 +102,12 @@ class TestFindLoops:
             "nul\0.wav": "no such file or folder",
         }
 
+    def test_an_empty_name_is_not_the_working_directory(self, tmp_path):
+        make(tmp_path, "a.wav")
+        loops, skipped = find_loops(["", "a.wav"])
+        assert loops == ["a.wav"]
+        assert reasons(skipped) == {"''": "an empty name; is a variable of your shell not set?"}
+
     @pytest.mark.parametrize("separator", ["\n", "\r\n", "\0"])
     def test_a_list_on_standard_input(self, tmp_path, separator):
         make(tmp_path, "a b.wav", "p/ü.wav", "c.wav")

@@ -78,6 +78,9 @@ class _Finder:
 
     def add(self, source: str, *, may_be_glob: bool) -> None:
         """Take what the user named: a file, a folder, or a pattern where nothing has that very name."""
+        if not source:  # which `Path` would take for the working directory
+            self._skip("''", "an empty name; is a variable of your shell not set?")
+            return
         if may_be_glob and glob.has_magic(source) and not os.path.lexists(source):
             self._add_glob(source)
             return

@@ -54,7 +54,7 @@ def chosen_library(
 
     if location is not None:
         return open_library(location)
-    if len(sources) != 1 or sources[0] == "-" or not Path(sources[0]).is_dir():
+    if len(sources) != 1 or sources[0] in ("", "-") or not Path(sources[0]).is_dir():
         return None
     own = Path(sources[0]) / DEFAULT_NAME
     if not make and not own.is_dir():
