@@ -13,7 +13,7 @@ Statistics, arXiv 2104.08279. Vovk 2015, 'Cross-conformal predictors', Annals of
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,7 @@ from loopsphere.errors import CalibrationError
 Float64Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 FitScore = Callable[[IntArray, IntArray], npt.ArrayLike]
+RunFolds = Callable[[FitScore, Sequence[IntArray], Sequence[IntArray]], Iterable[npt.ArrayLike]]
 
 
 def conformal_p_values(
@@ -247,7 +248,12 @@ class CrossConformal:
 
 
 def cross_conformal(
-    fit_score: FitScore, groups: npt.ArrayLike, *, n_folds: int = 5, seed: int = 0
+    fit_score: FitScore,
+    groups: npt.ArrayLike,
+    *,
+    n_folds: int = 5,
+    seed: int = 0,
+    run_folds: RunFolds = map,
 ) -> CrossConformal:
     """Score each loop of a collection by a detector that never saw it, and rank it among the others.
 
@@ -261,6 +267,9 @@ def cross_conformal(
     n_folds : int, default=5
     seed : int, default=0
         Of the folds.
+    run_folds : callable, default=map
+        Calls `fit_score` for each fold and returns in order what it returned, as `map` does; side by side
+        if it likes.
 
     Returns
     -------
@@ -287,8 +296,9 @@ def cross_conformal(
     """
     labels = np.asarray(groups)
     scores = np.empty(len(labels))
-    for train_idx, test_idx in group_folds(labels, n_folds, seed):
-        fold_scores = _checked_scores(fit_score(train_idx, test_idx), "scores of a fold", smallest=1)
+    trained, tested = zip(*group_folds(labels, n_folds, seed), strict=True)
+    for test_idx, returned in zip(tested, run_folds(fit_score, trained, tested), strict=True):
+        fold_scores = _checked_scores(returned, "scores of a fold", smallest=1)
         if len(fold_scores) != len(test_idx):
             raise CalibrationError(f"{len(test_idx)} loops got {len(fold_scores)} scores")
         scores[test_idx] = fold_scores

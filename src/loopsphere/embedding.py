@@ -19,6 +19,7 @@ import soxr
 
 from loopsphere.audio import find_loops, load_clip
 from loopsphere.audio.tags import container_tags
+from loopsphere.encoders.threads import n_cores, threads_each
 from loopsphere.errors import AudioError, FeatureError, NothingUsableError
 from loopsphere.library.fingerprint import FINGERPRINT_DIM, FINGERPRINT_KIND, FINGERPRINT_RATE_HZ, fingerprint
 from loopsphere.library.memory import Memory
@@ -200,16 +201,13 @@ def _work_through(paths: list[str], encoder: Encoder, memory: Memory) -> Generat
     Each worker decodes, resamples, makes mels and runs the network for a group of its own, so that all cores
     are busy whatever the shares of these are; a bounded number of groups is in memory.
     """
-    from loopsphere.encoders.threads import threads_each
-
-    n_cores = _n_cores()
-    size = max(1, min(_GROUP_SIZE, -(-len(paths) // n_cores)))
+    size = max(1, min(_GROUP_SIZE, -(-len(paths) // n_cores())))
     groups = [paths[start : start + size] for start in range(0, len(paths), size)]
-    n_workers = min(n_cores, _MAX_WORKERS, len(groups))
+    n_workers = min(n_cores(), _MAX_WORKERS, len(groups))
     # One network at a time on a GPU, while the other workers decode; on a CPU each runs its own.
     turn = nullcontext() if encoder.device == "cpu" else Lock()
     waiting: deque[Future[_Group]] = deque()
-    with threads_each(max(1, n_cores // n_workers)), ThreadPoolExecutor(n_workers) as workers:
+    with threads_each(max(1, n_cores() // n_workers)), ThreadPoolExecutor(n_workers) as workers:
         try:
             for group in groups:
                 waiting.append(workers.submit(_take_through, group, encoder, memory, turn))
@@ -219,13 +217,6 @@ def _work_through(paths: list[str], encoder: Encoder, memory: Memory) -> Generat
                 yield waiting.popleft().result()
         finally:
             workers.shutdown(wait=False, cancel_futures=True)
-
-
-def _n_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _take_through(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from loopsphere.audio import load_recording
 from loopsphere.audio.tags import read_music_tags
 from loopsphere.embedding import Progress, silent
 from loopsphere.encoders.joining import taken_apart
+from loopsphere.encoders.threads import n_cores, threads_each
 from loopsphere.errors import AudioError
 from loopsphere.explain import (
     ATTRIBUTES,
@@ -66,7 +66,7 @@ def attributes_of(
         `Attributes.to_dict()` with what name and tags say; None where the file has become unreadable.
     """
     heard = _sounds_of(paths, audio_hashes, library, progress)
-    with ThreadPoolExecutor(_n_workers()) as pool:
+    with ThreadPoolExecutor(min(8, n_cores())) as pool:
         hints = list(pool.map(lambda path, of: None if of is None else _hints(path), paths, heard))
     return [
         None if of is None or hint is None else with_hints(of, hint).to_dict()
@@ -83,7 +83,8 @@ def _sounds_of(
         known = {key: Attributes.from_dict(of) for key, of in remembered.items()}
     missing = {key: path for path, key in zip(paths, audio_hashes, strict=True) if key not in known}
     unsaved: dict[str, Record] = {}
-    with ThreadPoolExecutor(_n_workers()) as pool:
+    # Each worker has a loop of its own: threads of one product would only wait for each other.
+    with threads_each(1), ThreadPoolExecutor(min(8, n_cores())) as pool:
         for n_done, (key, found) in enumerate(
             zip(missing, pool.map(_measured, missing.values()), strict=True)
         ):
@@ -103,10 +104,6 @@ def _sounds_of(
 def _remember(library: Library | None, measured: dict[str, Record]) -> None:
     if library is not None and measured:
         library.try_to(lambda: library.put_attributes(ATTRIBUTES_VERSION, measured))
-
-
-def _n_workers() -> int:
-    return min(8, os.cpu_count() or 1)
 
 
 def _measured(path: str) -> Attributes | None:

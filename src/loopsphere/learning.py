@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from loopsphere.calibrate import CrossConformal, cross_conformal
+from loopsphere.calibrate import CrossConformal, FitScore, cross_conformal
 from loopsphere.detect import NothingLearntWarning, PoorFitWarning, make_detector
 from loopsphere.embedding import Progress
+from loopsphere.encoders.threads import n_cores, threads_each
 from loopsphere.library.store import Library
 from loopsphere.measuring import N_ATTRIBUTES, features_of, measured_for
 from loopsphere.naming import NamedLoops
@@ -66,16 +70,31 @@ class Learner:
 
     def fit(self, rows: npt.NDArray[np.int64] | slice) -> Detector:
         """Return a detector fitted on some rows."""
-        fitted = make_detector(
+        with self._noted_warnings():
+            fitted = self._fitted(rows)
+        self._count_fit()
+        return fitted
+
+    def _fitted(self, rows: npt.NDArray[np.int64] | slice) -> Detector:
+        detector = make_detector(
             self._detector,
             random_state=self._seed,
             device=self._device,
             n_attributes=N_ATTRIBUTES,
             holds_odd=self._holds_odd,
         )
+        return detector.fit(*self._lesson(rows))
+
+    def _count_fit(self) -> None:
+        self._n_done += 1
+        self._progress("learning", self._n_done, self._n_fits)
+
+    @contextmanager
+    def _noted_warnings(self) -> Iterator[None]:
+        # Around all that runs side by side: what warns is the process's, not a thread's.
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            fitted.fit(*self._lesson(rows))
+            yield
         for warning in caught:
             if issubclass(warning.category, NothingLearntWarning):
                 continue  # the scores stand; `loopsphere benchmark` shows researchers what training added
@@ -83,9 +102,6 @@ class Learner:
                 self._warnings.append(str(warning.message))
             else:
                 warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-        self._n_done += 1
-        self._progress("learning", self._n_done, self._n_fits)
-        return fitted
 
     def _lesson(
         self, rows: npt.NDArray[np.int64] | slice
@@ -100,7 +116,10 @@ class Learner:
 
     def cross_fitted(self, groups: npt.NDArray[np.int64]) -> CrossConformal:
         """Score each loop by a detector that saw neither it nor its duplicates."""
-        return cross_conformal(self.score_fold, groups, n_folds=N_FOLDS, seed=self._seed)
+        with self._noted_warnings():
+            return cross_conformal(
+                self._score_fold, groups, n_folds=N_FOLDS, seed=self._seed, run_folds=self._side_by_side
+            )
 
     def trimmed(self, groups: npt.NDArray[np.int64]) -> CrossConformal:
         """Do so again and again, the later times without the oddest among what is learnt from."""
@@ -110,15 +129,31 @@ class Learner:
             crossed = self.cross_fitted(groups)
         return crossed
 
-    def score_fold(
+    def _score_fold(
         self, train: npt.NDArray[np.int64], test: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.float64]:
         """Return the anomaly scores of `test` by a detector that saw only `train`."""
-        return -self.fit(train[self.trusted[train]]).score_samples(self._features[test])
+        return -self._fitted(train[self.trusted[train]]).score_samples(self._features[test])
+
+    def _side_by_side(
+        self,
+        score_fold: FitScore,
+        trained: Sequence[npt.NDArray[np.int64]],
+        tested: Sequence[npt.NDArray[np.int64]],
+    ) -> Iterator[npt.ArrayLike]:
+        """Yield the scores of folds, each learnt by a core of its own; on a GPU one after the other."""
+        n_workers = min(n_cores(), len(trained)) if self._device == "cpu" else 1
+        with threads_each(max(1, n_cores() // n_workers)), ThreadPoolExecutor(n_workers) as pool:
+            try:
+                for scores in pool.map(score_fold, trained, tested):
+                    self._count_fit()
+                    yield scores
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
 
     def notes(self, named: NamedLoops | None) -> tuple[str, ...]:
         """Return what the reader must know of the fits, in a sentence each."""
         notes = [] if named is None else [named.note]
         if self._warnings:
-            notes.append(f"in {len(self._warnings)} of {self._n_done} fits, {self._warnings[0]}")
+            notes.append(f"in {len(self._warnings)} of {self._n_done} fits, {min(self._warnings)}")
         return tuple(notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import soundfile as sf
 
 import loopsphere as ls
-from loopsphere.detect import make_detector
+from loopsphere.detect import PoorFitWarning, make_detector
 from loopsphere.errors import (
     CalibrationError,
     CheckpointError,
@@ -90,6 +91,33 @@ def test_only_a_scan_expects_odd_loops_among_those_it_learns_from(embedded, monk
     monkeypatch.setattr("loopsphere.learning.make_detector", watched)
     verb(embedded, detector="deep-svdd", alpha=0.1)
     assert {detector.holds_odd for detector in made} == {expected}
+
+
+@pytest.mark.parametrize("detector", [FAST, "deep-svdd"])
+def test_how_many_folds_are_learnt_side_by_side_does_not_count(embedded, monkeypatch, detector):
+    monkeypatch.setattr("loopsphere.learning.n_cores", lambda: 1)
+    alone = scan_embeddings(embedded, detector=detector)
+    monkeypatch.setattr("loopsphere.learning.n_cores", lambda: 4)
+    assert scan_embeddings(embedded, detector=detector) == alone
+
+
+def test_what_folds_warn_of_is_noted_once(embedded, monkeypatch):
+    def warning(*arguments, **settings):
+        made = make_detector(*arguments, **settings)
+        fit = made.fit
+
+        def fit_with_a_warning(*data):
+            warnings.warn("the loops hardly differ", PoorFitWarning, stacklevel=1)
+            return fit(*data)
+
+        made.fit = fit_with_a_warning
+        return made
+
+    monkeypatch.setattr("loopsphere.learning.make_detector", warning)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        notes = scan_embeddings(embedded, detector=FAST).notes
+    assert "in 15 of 15 fits, the loops hardly differ" in notes
 
 
 def test_duplicates_stay_on_one_side(embedded):

@@ -1,9 +1,17 @@
-"""How many threads each library may use while several workers compute side by side."""
+"""How many workers compute side by side, and how many threads each library may use meanwhile."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+
+def n_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from scipy import fft
 
 from loopsphere.types import Float32Array
 
-_BLOCK_FRAMES = 2048
+_SAMPLES_PER_BLOCK = 2**17  # of frames; their spectra stay in the cache of a core
 
 
 def power_frames(waveform: Float32Array, n_fft: int, hop_length: int, *, wrap: bool = False) -> Float32Array:
@@ -42,9 +42,9 @@ def power_frames(waveform: Float32Array, n_fft: int, hop_length: int, *, wrap: b
     window *= np.float32(1.0 / window.sum())
     views = np.lib.stride_tricks.sliding_window_view(padded, n_fft)
     power = np.empty((len(starts), n_fft // 2 + 1), np.float32)
-    # In blocks, so that ten minutes of spectra never lie in memory as complex numbers.
-    for first in range(0, len(starts), _BLOCK_FRAMES):
-        block = starts[first : first + _BLOCK_FRAMES]
+    n_at_once = max(1, _SAMPLES_PER_BLOCK // n_fft)
+    for first in range(0, len(starts), n_at_once):
+        block = starts[first : first + n_at_once]
         spectrum = fft.rfft(views[block] * window, axis=1)
         power[first : first + len(block)] = spectrum.real**2 + spectrum.imag**2
     return power

@@ -119,8 +119,9 @@ def hum_db(waveform: Float32Array, sample_rate: int) -> float | None:
     if len(waveform) < 2 * n_fft:
         return None
     power = power_frames(waveform, n_fft, n_fft // 2)
-    # What sounds at all times: the quietest frames but one in eight.
-    steady = np.quantile(power, 0.125, axis=0)
+    # What sounds at all times: the quietest frames but one in eight; of nothing above the overtones.
+    highest = round(max(_MAINS_HZ) * max(_MAINS_OVERTONES) * n_fft / sample_rate)
+    steady = np.quantile(power[:, : highest + 5], 0.125, axis=0)
     total = float(np.mean(np.square(waveform), dtype=np.float64))
     best = 0.0
     for mains_hz in _MAINS_HZ:
