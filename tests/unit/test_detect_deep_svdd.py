@@ -1,6 +1,7 @@
 """Training trains: weights move, losses fall, the untrained network loses, failures are said."""
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from loopsphere.detect import DeepSAD, DeepSVDD, NothingLearntWarning, PoorFitWarning, make_detector
 from loopsphere.detect.autoencoders import Autoencoder, Perceptron, flat_layers
+from loopsphere.detect.hypersphere import no_fit_warnings
 from loopsphere.detect.metric import N_NEIGHBORS, SHRINKAGE, measured, neighbour_metric
 
 
@@ -211,3 +213,22 @@ def test_deep_sad_learns_from_a_few_named_odd_loops():
     aware = roc_auc_score(test, -DeepSAD(random_state=0).fit(X, y).score_samples(unlabelled))
     unaware = roc_auc_score(test, -DeepSVDD(random_state=0).fit(X).score_samples(unlabelled))
     assert aware > unaware + 0.05
+
+
+def test_warnings_can_be_kept_back_in_one_thread_alone():
+    """As copies fitted on parts are, while another fold's detector may warn."""
+
+    def collapse():
+        DeepSVDD()._warn_of_poor_fit(curved(60, 0), np.ones(60))
+
+    def collapse_silently():
+        with no_fit_warnings():
+            collapse()
+
+    with warnings.catch_warnings(record=True) as caught, ThreadPoolExecutor(1) as other:
+        warnings.simplefilter("always")
+        with no_fit_warnings():
+            collapse()
+            other.submit(collapse).result()
+        other.submit(collapse_silently).result()
+    assert [warning.category for warning in caught] == [PoorFitWarning]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy.typing as npt
 from sklearn.base import clone
 
 from loopsphere.detect.base import Detector, Float64Array
-from loopsphere.detect.hypersphere import PoorFitWarning
+from loopsphere.detect.hypersphere import no_fit_warnings
 
 _SMALLEST_SPLIT = 12
 
@@ -40,9 +39,7 @@ def out_of_fold_oddness(
     """
     known_odd = np.flatnonzero(y < 0) if y is not None else np.empty(0, dtype=np.intp)
     found = []
-    with warnings.catch_warnings():
-        # The detector itself, fitted on all loops, has already said so.
-        warnings.simplefilter("ignore", PoorFitWarning)
+    with no_fit_warnings():  # the detector itself, fitted on all loops, has already said so
         for train, held_out in splits:
             rows = np.concatenate([train, known_odd])
             copy = clone(detector).fit(X[rows], None if y is None else y[rows])

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import pairwise
 from typing import ClassVar
 
@@ -42,6 +45,19 @@ class PoorFitWarning(UserWarning):
 
 class NothingLearntWarning(PoorFitWarning):
     """A fit is as good as its own untrained network and no better; its scores can be used."""
+
+
+_is_silent = ContextVar("_is_silent", default=False)
+
+
+@contextmanager
+def no_fit_warnings() -> Iterator[None]:
+    """Keep this thread's fits from warning; filters of `warnings` are the whole process's."""
+    token = _is_silent.set(True)
+    try:
+        yield
+    finally:
+        _is_silent.reset(token)
 
 
 class Hypersphere(Detector):
@@ -279,7 +295,7 @@ class Hypersphere(Detector):
             self.metric_axes_, self.metric_gains_ = metric if enough else neighbour_metric(latent)
 
     def _warn_of_poor_fit(self, prepared: Float64Array, distances: Float64Array) -> None:
-        if self.max_epochs == 0 or not np.ptp(prepared, axis=0).any():
+        if _is_silent.get() or self.max_epochs == 0 or not np.ptp(prepared, axis=0).any():
             return
         if np.std(distances) <= _COLLAPSED * np.mean(distances):
             warnings.warn(
