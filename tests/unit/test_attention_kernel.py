@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -75,6 +78,15 @@ def test_threads_batches_and_repeats_give_the_same() -> None:
             torch.set_num_threads(n_threads)
             assert layer(tokens, bias).equal(together)
         torch.set_num_threads(before)
+
+
+def test_a_library_of_another_machine_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    foreign = tmp_path / "_attention_kernel.so"
+    foreign.write_bytes(b"MZ, of no use here")
+    monkeypatch.setattr(attention_kernel, "find_spec", lambda name: SimpleNamespace(origin=str(foreign)))
+    attention_kernel._library.cache_clear()
+    assert not has_kernel(64, 24)
+    attention_kernel._library.cache_clear()
 
 
 @needs_kernel

@@ -18,7 +18,7 @@ def has_kernel(area: int, width: int) -> bool:
 
 
 def attend(qkv: Tensor, bias: Tensor, n_heads: int) -> Tensor:
-    """Return softmax attention inside windows, computed in float32 and rounded at the end.
+    """Return softmax attention inside windows: scores and sums in float32, weights rounded to bfloat16.
 
     Parameters
     ----------
@@ -65,7 +65,10 @@ def _library() -> ctypes.CDLL | None:
     spec = find_spec("loopsphere.models._attention_kernel")
     if spec is None or spec.origin is None:
         return None
-    library = ctypes.CDLL(spec.origin)
+    try:
+        library = ctypes.CDLL(spec.origin)
+    except OSError:  # compiled for another machine
+        return None
     library.loopsphere_can_attend.argtypes = [ctypes.c_int] * 2
     pointers, counts = [ctypes.c_void_p] * 3, [ctypes.c_long] * 3
     sizes = [ctypes.c_int] * 2
