@@ -22,16 +22,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import soundfile as sf
+import soxr
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from loopsphere.audio import load_clip
 from loopsphere.embedding import cached_encoder, embed
 from loopsphere.encoders import Encoder
+from loopsphere.encoders.threads import threads_each
 from loopsphere.evaluate.tables import markdown_table
+from loopsphere.library.fingerprint import FINGERPRINT_RATE_HZ, fingerprint
 from loopsphere.model import library_versions
+from loopsphere.types import Clip
 from peers_on_disk import laion_network, save_clap, transformers_clap, transformers_network
 
 FILE_RATE_HZ = 44_100
@@ -226,6 +232,45 @@ def bundled(n_loops: int, n_rounds: int, folder: Path) -> list[str]:
     return [markdown_table(header, rows)]
 
 
+def where_time_goes(n_loops: int, n_rounds: int, folder: Path) -> str:
+    """Return the processor time of each step of the bundled encoder on one core, as its workers run it."""
+    encoder = cached_encoder("bundled", "cpu", "auto")
+    assert encoder.tagger is not None
+    columns = []
+    for duration_s in DURATIONS_S:
+        paths = write_loops(folder / f"steps {duration_s:g}s", n_loops, duration_s, seed=3)
+        rounds = []
+        with threads_each(1):
+            for _ in range(n_rounds + 1):
+                clips, decoded = kept(
+                    lambda of=paths: [load_clip(path, encoder.mel.sample_rate) for path in of]
+                )
+                _, printed = kept(lambda of=clips: [fingerprinted(clip) for clip in of])
+                views, seen = kept(lambda of=clips: [encoder.views(clip.waveform) for clip in of])
+                _, both = kept(lambda of=views: encoder.embed_views(of))
+                _, tagged = kept(lambda of=views: encoder.tagger([clip.ring for clip in of]))
+                rounds.append((decoded, printed, seen, both - tagged, tagged))
+        columns.append([median(times) / n_loops for times in zip(*rounds[1:], strict=True)])
+    names = ("decode, resample, hash", "fingerprint", "log-mels", "HTS-AT, joining", "musicnn")
+    rows = [
+        [name, *(f"{ms:.1f}" for ms in times)]
+        for name, *times in zip((*names, "sum"), *([*of, sum(of)] for of in columns), strict=True)
+    ]
+    return markdown_table(["ms a loop", *(f"{duration_s:g} s" for duration_s in DURATIONS_S)], rows)
+
+
+def fingerprinted(clip: Clip) -> np.ndarray:
+    """Return what tells copies of a loop, as `embed` takes it."""
+    return fingerprint(soxr.resample(clip.waveform, clip.sample_rate, FINGERPRINT_RATE_HZ))
+
+
+def kept(work: Callable[[], Any]) -> tuple[Any, float]:
+    """Return what a piece of work returns, and its processor time in ms."""
+    results: list[Any] = []
+    turn = timed(lambda: results.append(work()), 1)
+    return results[0], turn.cpu_ms
+
+
 def main() -> None:
     """Measure, and print the results as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -248,6 +293,7 @@ def main() -> None:
             for row in network_share(source, precision, name, (1, 8, 32), arguments.rounds)
         ]
         own = bundled(arguments.bundled_loops, arguments.rounds, folder)
+        steps = where_time_goes(arguments.loops, arguments.rounds, folder)
     versions = ", ".join(f"{name} {version}" for name, version in library_versions().items())
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     print("# From files to embeddings")
@@ -269,6 +315,8 @@ def main() -> None:
     print(markdown_table(header, shares))
     print(f"\n## The bundled encoder\n\nBar: {BAR_LOOPS_PER_S:g} loops a second.\n")
     print("\n".join(own))
+    print("\n### Where its time goes\n\nProcessor time on one core, in `auto`.\n")
+    print(steps)
 
 
 if __name__ == "__main__":
