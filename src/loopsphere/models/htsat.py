@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from loopsphere.errors import FeatureError
 from loopsphere.models.ffm import FeatureFusion
-from loopsphere.models.swin import Linear, Stage, in_parts
+from loopsphere.models.swin import Linear, Stage, WindowAttention, in_parts
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class HTSAT(nn.Module):
         self.stages.to(dtype)
         self._stage_dtype = dtype
         for module in self.stages.modules():
-            if isinstance(module, Linear):
+            if isinstance(module, Linear | WindowAttention):
                 module.pack()
 
     def tokens(

@@ -117,6 +117,8 @@ class WindowAttention(nn.Module):
     bias : as `bias` returns it
     """
 
+    packed_bias: Tensor | None = None
+
     def __init__(self, dim: int, n_heads: int, side: int, window: int, shift: int) -> None:
         super().__init__()
         self.n_heads, self.width = n_heads, dim // n_heads
@@ -128,23 +130,34 @@ class WindowAttention(nn.Module):
         self.register_buffer("position_index", _position_index(window), persistent=False)
         self.register_buffer("shift_mask", _shift_mask(side, window, shift), persistent=False)
 
+    def pack(self) -> None:
+        """Keep the bias, of which the weights are final now, as the kernel wants it: keys before queries."""
+        with torch.no_grad():
+            if _is_plain_bfloat16(self.position_bias) and has_kernel(self.area, self.width):
+                self.packed_bias = self._bias().mT.contiguous()
+
     def bias(self, tokens: Tensor) -> Tensor:
         """Return what is added to the scores of these tokens, (n_heads, area, area) of query and key.
 
-        Shifted windows differ in it: then (n_windows * n_heads, area, area). The kernel wants keys first.
+        Shifted windows differ in it: then (n_windows * n_heads, area, area). Where the kernel will run, keys
+        come before queries.
         """
+        if self.packed_bias is not None and _is_plain_bfloat16(tokens):
+            return self.packed_bias
+        return self._bias().to(tokens.dtype)
+
+    def _bias(self) -> Tensor:
         assert isinstance(self.position_index, Tensor)
-        index = self.position_index.mT if self._is_for_kernel(tokens) else self.position_index
-        bias = self.position_bias[index].permute(2, 0, 1).contiguous()
+        bias = self.position_bias[self.position_index].permute(2, 0, 1).contiguous()
         if isinstance(self.shift_mask, Tensor):
             bias = (bias + self.shift_mask[:, None]).flatten(0, 1)
-        return bias.to(tokens.dtype)
+        return bias
 
     def forward(self, tokens: Tensor, bias: Tensor) -> Tensor:
         """Return the tokens, each a mix of those in its window."""
         # Two axes for linear layers: with more, bfloat16 takes a slow path.
         qkv = self.qkv(tokens.flatten(0, 1))
-        by_kernel = self._is_for_kernel(tokens)
+        by_kernel = bias is self.packed_bias
         mixed: Tensor = self.proj(attend(qkv, bias, self.n_heads) if by_kernel else self._attend(qkv, bias))
         return mixed.view(tokens.shape)
 
@@ -157,9 +170,6 @@ class WindowAttention(nn.Module):
         attended = functional.scaled_dot_product_attention(query, key, value, bias[None])
         attended = attended.view(-1, n_windows, self.n_heads, self.area, self.width)
         return attended.transpose(2, 3).reshape(len(qkv), -1)
-
-    def _is_for_kernel(self, tokens: Tensor) -> bool:
-        return _is_plain_bfloat16(tokens) and has_kernel(self.area, self.width)
 
 
 def _is_plain_bfloat16(tokens: Tensor) -> bool:
