@@ -11,7 +11,7 @@ from setuptools import Extension, setup
 kernel = Extension(
     "loopsphere.models._attention_kernel",
     sources=["src/loopsphere/models/attention_kernel.c"],
-    extra_link_args=["-s"],  # without what only debuggers read, nine tenths of it
+    extra_link_args=["-s"],  # without what only debuggers read, most of it
     optional=True,
 )
 setup(ext_modules=[kernel] if sys.platform == "linux" and platform.machine() == "x86_64" else [])

@@ -33,10 +33,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from loopsphere.audio import load_clip
 from loopsphere.embedding import cached_encoder, embed
 from loopsphere.encoders import Encoder
-from loopsphere.encoders.threads import threads_each
 from loopsphere.evaluate.tables import markdown_table
 from loopsphere.library.fingerprint import FINGERPRINT_RATE_HZ, fingerprint
 from loopsphere.model import library_versions
+from loopsphere.threads import n_cores, threads_each
 from loopsphere.types import Clip
 from peers_on_disk import laion_network, save_clap, transformers_clap, transformers_network
 
@@ -278,7 +278,6 @@ def main() -> None:
     parser.add_argument("--bundled-loops", type=int, default=192)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     rates = {name: [] for name in ("float32", "bfloat16")}
     with tempfile.TemporaryDirectory(prefix="loopsphere-throughput-") as name:
         folder = Path(name)
@@ -299,7 +298,7 @@ def main() -> None:
     print("# From files to embeddings")
     print(f"\n`python {' '.join(sys.argv)}`, {arguments.rounds} rounds; {versions}.\n")
     print(
-        f"{n_cores} cores of {platform.machine()}, {torch.get_num_threads()} threads; one product of "
+        f"{n_cores()} cores of {platform.machine()}, {torch.get_num_threads()} threads; one product of "
         f"{MATRIX_SIZE} x {MATRIX_SIZE} matrices runs at {median(rates['float32']):.0f} GFLOP/s in float32 "
         f"and {median(rates['bfloat16']):.0f} in bfloat16 (median). Load of the machine at the end: {load}.\n"
     )

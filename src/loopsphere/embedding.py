@@ -19,12 +19,12 @@ import soxr
 
 from loopsphere.audio import find_loops, load_clip
 from loopsphere.audio.tags import container_tags
-from loopsphere.encoders.threads import n_cores, threads_each
 from loopsphere.errors import AudioError, FeatureError, NothingUsableError
 from loopsphere.library.fingerprint import FINGERPRINT_DIM, FINGERPRINT_KIND, FINGERPRINT_RATE_HZ, fingerprint
 from loopsphere.library.memory import Memory
 from loopsphere.library.records import FileRecord
 from loopsphere.library.store import Library, now
+from loopsphere.threads import n_cores, threads_each
 from loopsphere.types import EmbedResult, Float32Array, SkippedFile
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from loopsphere.audio import load_recording
 from loopsphere.audio.tags import read_music_tags
 from loopsphere.embedding import Progress, silent
 from loopsphere.encoders.joining import taken_apart
-from loopsphere.encoders.threads import n_cores, threads_each
 from loopsphere.errors import AudioError
 from loopsphere.explain import (
     ATTRIBUTES,
@@ -32,6 +31,7 @@ from loopsphere.explain.neighbours import nearest
 from loopsphere.explain.prototypes import modes, typical
 from loopsphere.explain.sounds import sounds_of
 from loopsphere.library.store import Library
+from loopsphere.threads import n_cores, threads_each
 from loopsphere.types import EmbedResult, Explanation, Neighbour, Normality, NormalMode
 
 MAX_MEASURED = 500

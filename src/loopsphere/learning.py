@@ -14,10 +14,10 @@ import numpy.typing as npt
 from loopsphere.calibrate import CrossConformal, FitScore, cross_conformal
 from loopsphere.detect import NothingLearntWarning, PoorFitWarning, make_detector
 from loopsphere.embedding import Progress
-from loopsphere.encoders.threads import n_cores, threads_each
 from loopsphere.library.store import Library
 from loopsphere.measuring import N_ATTRIBUTES, features_of, measured_for
 from loopsphere.naming import NamedLoops
+from loopsphere.threads import n_cores, threads_each
 from loopsphere.types import Float32Array
 
 if TYPE_CHECKING:

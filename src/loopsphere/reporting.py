@@ -27,6 +27,7 @@ from loopsphere.report.media import (
     spectrum_base64,
 )
 from loopsphere.report.places import map_places
+from loopsphere.threads import n_cores
 from loopsphere.types import EmbedResult, Explanation, Normality, ScoreResult, finite_or_none
 
 EMBEDDED_MB = 8.0
@@ -244,7 +245,7 @@ def _carried(numbers: Iterable[int], paths: Sequence[str], progress: Progress) -
     left = EMBEDDED_MB * 1e6
     carried: dict[int, str] = {}
     progress("packing sound", 0, len(wanted))
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(n_cores()) as pool:
         for n_done, (i, sound) in enumerate(
             zip(wanted, pool.map(_packed, (paths[i] for i in wanted)), strict=True)
         ):

@@ -10,7 +10,7 @@ def main() -> None:
     # Importing torch and scikit-learn makes hundreds of thousands of objects that stay; to look for garbage
     # after every 700 delays the first result.
     gc.set_threshold(50_000, 20, 100)
-    # Nor are they looked through when the process ends, which would take half a second more.
+    # Nor need they be looked through when the process ends.
     atexit.register(gc.freeze)
     from loopsphere.cli.commands import app
 
