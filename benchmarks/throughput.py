@@ -251,7 +251,7 @@ def where_time_goes(n_loops: int, n_rounds: int, folder: Path) -> str:
                 _, tagged = kept(lambda of=views: encoder.tagger([clip.ring for clip in of]))
                 rounds.append((decoded, printed, seen, both - tagged, tagged))
         columns.append([median(times) / n_loops for times in zip(*rounds[1:], strict=True)])
-    names = ("decode, resample, hash", "fingerprint", "log-mels", "HTS-AT, joining", "musicnn")
+    names = ("decode, resample, hash", "fingerprint", "log-mels", "HTS-AT, joining", "YAMNet")
     rows = [
         [name, *(f"{ms:.1f}" for ms in times)]
         for name, *times in zip((*names, "sum"), *([*of, sum(of)] for of in columns), strict=True)

@@ -1,4 +1,4 @@
-"""Turn musicnn's published weights into the file that is bundled: `python -m pretraining.convert_musicnn`.
+"""Turn musicnn's published weights into the teacher's file: `python -m pretraining.convert_musicnn`.
 
 Two thirds of its filters answer the same to every sound. They are left out, and their constants and all batch
 normalisation are folded into what is next to them; features and tags stay as they were.
@@ -15,9 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from loopsphere.encoders.loading import MUSICNN_FILE
-from loopsphere.models.musicnn import REACH, Musicnn, MusicnnConfig
-from loopsphere.models.musicnn_file import save_musicnn
+from pretraining.musicnn import MUSICNN_FILE, REACH, Musicnn, MusicnnConfig, save_musicnn
 
 _EPSILON = 1e-3  # of TensorFlow's batch normalisation
 _SILENT = 1e-4  # a filter's standard deviation behind its norm, in which one is usual; below it is constant
@@ -117,7 +115,7 @@ def _affine(name: str, scale: Tensor, shift: Tensor) -> dict[str, Tensor]:
 def main() -> None:
     """Parse the command line and convert."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("variables", type=Path, help="from pretraining/fetch.sh")
+    parser.add_argument("variables", type=Path, help="from pretraining/fetch_musicnn.sh")
     parser.add_argument("--out", type=Path, default=MUSICNN_FILE)
     arguments = parser.parse_args()
     with np.load(arguments.variables) as arrays:

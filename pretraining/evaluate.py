@@ -7,8 +7,9 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ import numpy as np
 import torch
 
 from loopsphere.encoders import load_encoder
-from loopsphere.encoders.base import Encoder
-from loopsphere.encoders.joining import taken_apart
+from loopsphere.encoders.base import BATCH_SIZE, Encoder
+from loopsphere.encoders.joining import side_by_side
 from loopsphere.encoders.torch_runtime import TorchRuntime
 from loopsphere.evaluate.intervals import mean_interval
 from loopsphere.features.config import BUNDLED
@@ -85,20 +86,30 @@ class Bench:
             for encoder in (self.encoder, *self.randoms)
         )
         mels = (material.mel(index) for index in indices)
-        # A part at a time: librosa is slow, and a run that is stopped should not lose an hour of it.
-        parts = [indices[start : start + _LOOPS_A_FILE] for start in range(0, len(indices), _LOOPS_A_FILE)]
-        audio = np.concatenate([self._audio_features(material, part) for part in parts])
-        htsat, features, tags = taken_apart(own)
+        # A piece at a time: librosa is slow, and a run that is stopped should not lose an hour of it.
+        pieces = [indices[start : start + _LOOPS_A_FILE] for start in range(0, len(indices), _LOOPS_A_FILE)]
+        audio = np.concatenate([self._audio_features(material, piece) for piece in pieces])
+        parts = self._parts(material, indices)
+        n_htsat = self.encoder.config.embedding_dim
         return [
             FeatureSet("encoder", (own,)),
-            FeatureSet("without the map", (np.hstack([htsat, features, tags]),)),
-            FeatureSet("HTS-AT alone", (htsat,)),
-            FeatureSet("musicnn alone", (np.hstack([features, tags]),)),
+            FeatureSet("without the map", (parts,)),
+            FeatureSet("HTS-AT alone", (parts[:, :n_htsat],)),
+            FeatureSet("YAMNet alone", (parts[:, n_htsat:],)),
             FeatureSet("random weights", tuple(randoms)),
             FeatureSet("73 hand-made", (audio[:, :73],)),
             FeatureSet("log-mel mean, std", (np.stack([log_mel_statistics(mel) for mel in mels]),)),
             FeatureSet("PyOD for_audio", (audio[:, 73:],), pyod_for_audio),
         ]
+
+    def _parts(self, material: RealLoops | RenderedLoops, indices: range) -> Matrix:
+        """Return what the encoder's networks say, side by side."""
+        path = self.cache / f"{material.key(indices)}-parts-{self.encoder.hash[:24]}.npy"
+        return kept_matrix(path, lambda: self._listen(map(material.waveform, indices)))
+
+    def _listen(self, waveforms: Iterable[Waveform]) -> Iterator[Matrix]:
+        while batch := [self.encoder.views(waveform) for waveform in islice(waveforms, BATCH_SIZE)]:
+            yield from side_by_side(*self.encoder.parts(batch))
 
     def _audio_features(self, material: RealLoops | RenderedLoops, indices: range) -> Matrix:
         path = self.cache / f"{material.key(indices)}-audio-features.npy"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make src/loopsphere/weights/musicnn-mtt.safetensors again, from the published weights (ISC,
+# Make pretraining/musicnn-mtt.safetensors again, from the published weights (ISC,
 # https://github.com/jordipons/musicnn). Needs python3 with venv and .venv of this repository; TensorFlow is used
 # once, in an environment of its own, to read a checkpoint.
 set -eu

@@ -11,7 +11,7 @@ import torch
 from loopsphere.encoders import Encoder, load_encoder
 from loopsphere.encoders.device_mel import DeviceMel
 from loopsphere.features.config import BUNDLED, CLAP_FUSED
-from loopsphere.features.listening import MUSICNN_MEL
+from loopsphere.features.listening import YAMNET_MEL
 from loopsphere.features.mel import log_mel, mel_power
 
 CPU = torch.device("cpu")
@@ -25,7 +25,7 @@ def clip(duration_s: float, sample_rate: int) -> np.ndarray:
     return (0.2 * chord * np.exp(-time) + 1e-4 * noise).astype(np.float32)
 
 
-@pytest.mark.parametrize("config", [BUNDLED, CLAP_FUSED, MUSICNN_MEL])
+@pytest.mark.parametrize("config", [BUNDLED, CLAP_FUSED, YAMNET_MEL])
 @pytest.mark.parametrize("duration_s", [1.0, 95.0])
 def test_spectra_on_a_device_are_those_of_numpy(config, duration_s) -> None:
     """In float64 to the last digit of float32; in float32 to what that loses. 95 s go through in parts."""

@@ -12,13 +12,14 @@ import loopsphere.encoders.joining
 from loopsphere.encoders.joining import JOINT_DIM, LENGTHS, join, side_by_side, taken_apart
 from loopsphere.errors import CheckpointError
 
-WIDTHS = (256, 200, 50)
+WIDTHS = (256, 521)
 
 
 @pytest.fixture
 def parts() -> list[np.ndarray]:
     rng = np.random.default_rng(0)
-    return [rng.standard_normal((500, width)).astype(np.float32) for width in WIDTHS]
+    htsat, classes = (rng.standard_normal((500, width)).astype(np.float32) for width in WIDTHS)
+    return [htsat, np.square(classes) / 20]
 
 
 def test_an_embedding_is_of_unit_length_and_does_not_depend_on_the_batch(parts: list[np.ndarray]) -> None:
@@ -30,14 +31,14 @@ def test_an_embedding_is_of_unit_length_and_does_not_depend_on_the_batch(parts: 
 
 
 def test_the_length_of_a_part_does_not_count(parts: list[np.ndarray]) -> None:
-    np.testing.assert_allclose(join(parts[0] * 3, *parts[1:]), join(*parts), atol=1e-6)
+    np.testing.assert_allclose(join(parts[0] * 3, parts[1] / 2), join(*parts), atol=1e-6)
 
 
-def test_what_was_joined_comes_apart_again(parts: list[np.ndarray]) -> None:
-    apart = taken_apart(join(*parts))
-    for part, again, length in zip(parts, apart, LENGTHS.values(), strict=True):
-        wanted = part / np.linalg.norm(part, axis=1, keepdims=True) * length
-        np.testing.assert_allclose(again, wanted, atol=1e-5)
+def test_what_was_joined_comes_apart_again_but_for_what_the_map_leaves_out(parts: list[np.ndarray]) -> None:
+    joined = join(*parts)
+    apart = taken_apart(joined)
+    assert [part.shape for part in apart] == [(500, width) for width in WIDTHS]
+    np.testing.assert_allclose(join(apart[0].astype(np.float32), np.square(apart[1])), joined, atol=0.2)
 
 
 def test_joining_spreads_the_parts_over_all_columns(parts: list[np.ndarray]) -> None:

@@ -218,7 +218,8 @@ def model(collection: Path):
 
 def test_pieces_are_scored_as_score_does(loops, model):
     precision = model.encoder_hash.partition("-")[2] or "float32"
-    task = Task("bundled", "cpu", precision, ENCODER.front_end, model, 0.1)
+    front_end = cached_encoder("bundled", "cpu", precision).front_end
+    task = Task("bundled", "cpu", precision, front_end, model, 0.1)
     piece = Piece(0, 0, tuple(list_entries([loops])))
     table = table_of([task.embed(task.read(piece))], embedding_dim=1, alpha=0.1)
     by_path = {row["path"]: row for row in table.to_pylist()}
@@ -351,7 +352,8 @@ def test_the_oddest_are_kept_in_order():
 def test_models_that_judge_attributes_get_them(loops, collection):
     model = ls.fit(collection, detector="mahalanobis+attributes", alpha=0.1)
     precision = model.encoder_hash.partition("-")[2] or "float32"
-    task = Task("bundled", "cpu", precision, ENCODER.front_end, model, 0.1)
+    front_end = cached_encoder("bundled", "cpu", precision).front_end
+    task = Task("bundled", "cpu", precision, front_end, model, 0.1)
     piece = Piece(0, 0, tuple(list_entries([loops])))
     table = table_of([task.embed(task.read(piece))], embedding_dim=1, alpha=0.1)
     by_path = {row["path"]: row["anomaly_score"] for row in table.to_pylist()}

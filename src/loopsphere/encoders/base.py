@@ -46,10 +46,10 @@ class Runtime(Protocol):
 
 
 class Tagger(Protocol):
-    """Something that runs a musicnn; see `loopsphere.encoders.torch_runtime.TorchTagger`."""
+    """Something that runs a YAMNet; see `loopsphere.encoders.torch_runtime.TorchTagger`."""
 
-    def __call__(self, rings: Sequence[Float32Array]) -> tuple[Float32Array, Float32Array]:
-        """Return features and tags of clips, (n_clips, 200) and (n_clips, 50)."""
+    def __call__(self, rings: Sequence[Float32Array]) -> Float32Array:
+        """Return the probabilities of classes of clips, (n_clips, 521)."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,7 @@ class Encoder:
 
     References
     ----------
-    Wu et al. 2023, arXiv 2211.06687, section 3.2; Chen et al. 2022, arXiv 2202.00874; Pons and Serra 2019,
-    arXiv 1909.06654.
+    Wu et al. 2023, arXiv 2211.06687, section 3.2; Chen et al. 2022, arXiv 2202.00874.
     """
 
     name: str
@@ -209,7 +208,7 @@ class Encoder:
         return join(htsat, *heard) if heard else htsat
 
     def parts(self, views: Sequence[Views]) -> list[Float32Array]:
-        """Return what each network says of clips: HTS-AT's output and, with a tagger, its features and tags.
+        """Return what each network says of clips: HTS-AT's output and, with a tagger, its probabilities.
 
         Parameters
         ----------
@@ -218,7 +217,7 @@ class Encoder:
 
         Returns
         -------
-        parts : list of one or three float32 ndarrays of shape (n_clips, n_columns)
+        parts : list of one or two float32 ndarrays of shape (n_clips, n_columns)
 
         Raises
         ------
@@ -231,7 +230,7 @@ class Encoder:
         rings = [clip.ring for clip in views if clip.ring is not None]
         if len(rings) != len(views):
             raise FeatureError("these are not views of this encoder: they have no ring for its tagger")
-        return [htsat, *self.tagger(rings)]
+        return [htsat, self.tagger(rings)]
 
     def _embed_spectra(self, spectra: Sequence[Float32Array]) -> Float32Array:
         for clip in spectra:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from loopsphere.features.config import MelConfig
-from loopsphere.features.mel import hann, mel_filters
+from loopsphere.features.mel import analysis_window, mel_filters
 from loopsphere.types import Float32Array
 
 _FRAMES_PER_PART = 2048  # of which the spectra, some 100 MB, are in memory at a time
@@ -45,7 +45,10 @@ class DeviceMel:
         window, filters = _tables(config, self._device, torch.float64 if exact else torch.float32)
         with torch.inference_mode(), self._stream():
             frames = to_device(waveform, self._device).unfold(0, config.n_fft, config.hop_length)
-            parts = [_power(part * window) @ filters for part in torch.split(frames, _FRAMES_PER_PART)]
+            parts = [
+                _spectra(part * window, config.exponent) @ filters
+                for part in torch.split(frames, _FRAMES_PER_PART)
+            ]
             result: Float32Array = torch.cat(parts).cpu().numpy()
         return result
 
@@ -65,15 +68,16 @@ def to_device(array: npt.NDArray[Any], device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
-def _power(frames: Tensor) -> Tensor:
-    """Return the float32 power in FFT bins of windowed frames."""
+def _spectra(frames: Tensor, exponent: int) -> Tensor:
+    """Return the float32 power or magnitude in FFT bins of windowed frames."""
     spectrum: Tensor = torch.fft.rfft(frames)
-    return (spectrum.real.square() + spectrum.imag.square()).float()
+    power = (spectrum.real.square() + spectrum.imag.square()).float()
+    return power.sqrt() if exponent == 1 else power
 
 
 @lru_cache(maxsize=16)
 def _tables(config: MelConfig, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return the analysis window, (n_fft,) of `dtype`, and the filters, (n_fft // 2 + 1, n_mels)."""
-    window = torch.from_numpy(hann(config.n_fft).copy()).to(dtype)
+    window = torch.from_numpy(analysis_window(config).copy()).to(dtype)
     # Copied in full before another thread's stream may read them.
     return window.to(device), torch.from_numpy(mel_filters(config).copy()).to(device)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from loopsphere.features.config import MelConfig
 from loopsphere.features.fusion import fuse_mel
-from loopsphere.features.listening import musicnn_ring
+from loopsphere.features.listening import yamnet_ring
 from loopsphere.features.mel import MelPower, log_mel, mel_power
 from loopsphere.types import Float32Array
 
@@ -23,8 +23,8 @@ class Views(NamedTuple):
     spectra : float32 ndarray of shape (n_views, n_frames, n_mels)
         Log-mel in dB, for HTS-AT. One view of a clip within the window. Of a longer one: with fusion four,
         whole clip, front, middle and back; without, `ceil(n_total_frames / n_frames)` windows.
-    ring : float32 ndarray of shape (n_frames, 96) or None
-        Log-mel for musicnn, where the encoder has one; see `loopsphere.features.listening.musicnn_ring`.
+    ring : float32 ndarray of shape (n_frames, 64) or None
+        Log-mel for YAMNet, where the encoder has one; see `loopsphere.features.listening.yamnet_ring`.
     """
 
     spectra: Float32Array
@@ -41,7 +41,7 @@ class FrontEnd:
     fusion : bool
         Whether a clip longer than the window has four views, for feature fusion, or windows that stand alone.
     listens : bool
-        Whether musicnn listens beside HTS-AT.
+        Whether YAMNet listens beside HTS-AT.
     is_exact : bool
         Whether HTS-AT's spectra are computed in float64. Before a network in bfloat16 float32 will do.
     """
@@ -72,7 +72,7 @@ class FrontEnd:
             spectra = fuse_mel(mel, n_frames=self.mel.n_frames)
         else:
             spectra = even_windows(mel, self.mel.n_frames)[0]
-        return Views(spectra, musicnn_ring(waveform, power_of=power_of) if self.listens else None)
+        return Views(spectra, yamnet_ring(waveform, power_of=power_of) if self.listens else None)
 
 
 def even_windows(mel: Float32Array, n_frames: int) -> tuple[Float32Array, npt.NDArray[np.int64]]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _WEIGHTS = Path(__file__).parents[1] / "weights"
 BUNDLED_FILE = _WEIGHTS / "htsat-loops.safetensors"
-MUSICNN_FILE = _WEIGHTS / "musicnn-mtt.safetensors"
+YAMNET_FILE = _WEIGHTS / "yamnet.safetensors"
 # owner/repository, or one weights file in it
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*?((?<!\.pt)(?<!\.pth)(?<!\.safetensors)|/[\w.-]+\.pt)")
 _MAX_COUNT = 1_000_000  # samples, hertz, frames; beyond any front end
@@ -74,7 +74,7 @@ def load_encoder(
     from loopsphere.encoders.device_mel import DeviceMel
     from loopsphere.encoders.torch_runtime import TorchRuntime, TorchTagger
     from loopsphere.models.checkpoints import read_checkpoint
-    from loopsphere.models.musicnn_file import read_musicnn
+    from loopsphere.models.yamnet_file import read_yamnet
 
     name = str(name_or_path)
     checkpoint = read_checkpoint(_find(name), fusion=fusion)
@@ -84,7 +84,7 @@ def load_encoder(
     runtime = TorchRuntime(checkpoint, device, precision)
     tagger = None
     if name in ENCODERS and ENCODERS[name].source == "bundled":
-        network = read_musicnn(MUSICNN_FILE)
+        network = read_yamnet(YAMNET_FILE)
         digest = _hash([digest, joining_hash(), dataclasses.asdict(network.config)], network.state_dict())
         tagger = TorchTagger(network, runtime.device, runtime.precision)
     return Encoder(
@@ -196,8 +196,11 @@ def _check_mel(mel: MelConfig, name: str) -> None:
         all(type(count) is int and 0 < count <= _MAX_COUNT for count in counts)
         and all(isinstance(level, int | float) and math.isfinite(level) for level in levels)
         and 0 <= mel.fmin < mel.fmax <= mel.sample_rate / 2
-        and mel.filters in ("htk", "slaney")
+        and mel.filters in ("htk", "slaney", "tensorflow")
         and mel.short_clip in ("repeat", "repeatpad")
+        and (mel.window_length is None or type(mel.window_length) is int)
+        and 0 < (mel.window_length or mel.n_fft) <= mel.n_fft
+        and mel.exponent in (1, 2)
     )
     if not valid:
         raise CheckpointError(f"{name}: its mel settings cannot be used: {mel}")

@@ -36,7 +36,7 @@ class EncoderRecord:
 
 _RECORDS = (
     EncoderRecord(
-        "bundled", "bundled", 512, True, "Apache-2.0, ISC", 0, "HTS-AT trained on loops, and musicnn; offline"
+        "bundled", "bundled", 512, True, "Apache-2.0", 0, "HTS-AT trained on loops, and YAMNet; offline"
     ),
     EncoderRecord(
         "clap-htsat-fused", "laion/clap-htsat-fused", 768, True, "Apache-2.0", 615, "CLAP, HTSAT-tiny"

@@ -1,4 +1,4 @@
-"""HTS-AT and musicnn run by PyTorch, in float32 or bfloat16."""
+"""HTS-AT and YAMNet run by PyTorch, in float32 or bfloat16."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ from loopsphere.errors import LoopsphereError, UnknownNameError, first_line
 from loopsphere.models.attention_kernel import has_kernel
 from loopsphere.models.checkpoints import Checkpoint
 from loopsphere.models.htsat import HTSAT
-from loopsphere.models.musicnn import Musicnn
+from loopsphere.models.yamnet import Yamnet
 from loopsphere.types import Float32Array
+
+_WINDOWS_AT_ONCE = 16
+_ENOUGH_WINDOWS = 12
 
 
 class TorchRuntime:
@@ -98,39 +101,57 @@ class TorchRuntime:
 
 
 class TorchTagger:
-    """musicnn on a device.
+    """YAMNet on a device.
+
+    Windows of 0.96 s are laid all around each clip's ring, evenly and so densely that where the clip starts
+    hardly counts: half a window apart or less, and up to a window apart in clips of more than 6 s. They go
+    through the network in batches of one size, whichever clips they are of: a clip sounds the same alone and
+    among others.
 
     Parameters
     ----------
-    network : Musicnn
+    network : Yamnet
     device : torch.device
     precision : {'float32', 'bfloat16'}
-        Of the network's filters.
+        Of the network's layers.
     """
 
-    def __init__(self, network: Musicnn, device: torch.device, precision: str) -> None:
+    def __init__(self, network: Yamnet, device: torch.device, precision: str) -> None:
         self._device = device
         self._network = network.to(device).eval()
-        self._network.run_filters_in(torch.bfloat16 if precision == "bfloat16" else torch.float32)
+        self._network.run_layers_in(torch.bfloat16 if precision == "bfloat16" else torch.float32)
 
-    def __call__(self, rings: Sequence[Float32Array]) -> tuple[Float32Array, Float32Array]:
-        """Return features and tags of clips; see `Musicnn`.
+    def __call__(self, rings: Sequence[Float32Array]) -> Float32Array:
+        """Return the probabilities of AudioSet's classes, the mean over each clip's windows.
 
         Parameters
         ----------
-        rings : sequence of float32 ndarray of shape (n_frames, 96)
-            At least one; as long as each is.
+        rings : sequence of float32 ndarray of shape (n_frames, 64)
+            At least one; as long as each is. See `loopsphere.features.listening.yamnet_ring`.
 
         Returns
         -------
-        features : float32 ndarray of shape (n_clips, 200)
-        tags : float32 ndarray of shape (n_clips, 50)
+        probabilities : float32 ndarray of shape (n_clips, 521)
         """
         with _exact():
+            windows = [self._windows(to_device(ring, self._device)) for ring in rings]
+            n_windows = [len(clip) for clip in windows]
+            n_missing = -sum(n_windows) % _WINDOWS_AT_ONCE
+            every = torch.cat([*windows, windows[0].new_zeros(n_missing, *windows[0].shape[1:])])
+            heard = torch.cat([self._network(some) for some in torch.split(every, _WINDOWS_AT_ONCE)])
+            clips = torch.split(heard[: sum(n_windows)], n_windows)
             # A GPU is not waited for before the last of them.
-            heard = [self._network(to_device(ring, self._device)) for ring in rings]
-            features, tags = (torch.stack(part).cpu().numpy() for part in zip(*heard, strict=True))
-            return features, tags
+            probabilities: Float32Array = torch.stack([clip.mean(0) for clip in clips]).cpu().numpy()
+            return probabilities
+
+    def _windows(self, ring: torch.Tensor) -> torch.Tensor:
+        """Cut windows out of a ring, (n_windows, 96, 64); one that is shorter goes around more than once."""
+        n_frames, length = len(ring), self._network.config.n_frames
+        n_windows = 1
+        if n_frames > length:
+            n_windows = min(-(-2 * n_frames // length), max(_ENOUGH_WINDOWS, -(-n_frames // length)))
+        starts = torch.arange(n_windows, device=ring.device) * n_frames // n_windows
+        return ring[(starts[:, None] + torch.arange(length, device=ring.device)) % n_frames]
 
 
 def runtime_summary(device: str = "auto") -> dict[str, Any]:

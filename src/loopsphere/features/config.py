@@ -15,14 +15,15 @@ class MelConfig:
     sample_rate : int
         Hz.
     n_fft, hop_length : int
-        Samples; the analysis window is a periodic Hann window of `n_fft` samples.
+        Samples.
     n_mels : int
         Bands.
     fmin, fmax : float
         Hz, of the lowest and highest band's outer edges.
-    filters : {'htk', 'slaney'}
+    filters : {'htk', 'slaney', 'tensorflow'}
         'htk' is the HTK mel scale without normalisation, 'slaney' the Auditory Toolbox scale with
         bands of equal area. CLAP's fused checkpoints were trained on the first, unfused ones on the second.
+        'tensorflow' is the HTK scale with triangles that are straight on it, not over Hz.
     n_frames : int
         Rows of the encoder's window.
     short_clip : {'repeat', 'repeatpad'}
@@ -32,6 +33,10 @@ class MelConfig:
         Level that each clip is brought to before the analysis, so that gain does not count; None keeps it.
     floor_db : float
         Lowest value of the log-mel. CLAP's -100 shows the noise of a codec or dither; a higher one hides it.
+    window_length : int or None
+        Samples of the periodic Hann window, behind which zeros fill the frame; None is `n_fft`.
+    exponent : {1, 2}
+        Whether bands add up magnitudes or power.
     """
 
     sample_rate: int = 48_000
@@ -40,11 +45,13 @@ class MelConfig:
     n_mels: int = 64
     fmin: float = 0.0
     fmax: float = 14_000.0
-    filters: Literal["htk", "slaney"] = "htk"
+    filters: Literal["htk", "slaney", "tensorflow"] = "htk"
     n_frames: int = 1001
     short_clip: Literal["repeat", "repeatpad"] = "repeatpad"
     rms_dbfs: float | None = None
     floor_db: float = -100.0
+    window_length: int | None = None
+    exponent: Literal[1, 2] = 2
 
     @property
     def window_samples(self) -> int:

@@ -24,7 +24,7 @@ _SLANEY_LOG_STEP = np.log(6.4) / 27.0
 
 
 def _hz_to_mel(hz: float, filters: str) -> float:
-    if filters == "htk":
+    if filters != "slaney":
         return float(2595.0 * np.log10(1.0 + hz / 700.0))
     if hz < _SLANEY_BREAK_HZ:
         return hz / _SLANEY_HZ_PER_MEL
@@ -32,7 +32,7 @@ def _hz_to_mel(hz: float, filters: str) -> float:
 
 
 def _mel_to_hz(mel: npt.NDArray[np.float64], filters: str) -> npt.NDArray[np.float64]:
-    if filters == "htk":
+    if filters != "slaney":
         return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
     logarithmic = _SLANEY_BREAK_HZ * np.exp(_SLANEY_LOG_STEP * (mel - _SLANEY_BREAK_MEL))
     return np.where(mel < _SLANEY_BREAK_MEL, mel * _SLANEY_HZ_PER_MEL, logarithmic)
@@ -56,10 +56,13 @@ def mel_filters(config: MelConfig) -> Float32Array:
         _hz_to_mel(config.fmin, config.filters), _hz_to_mel(config.fmax, config.filters), config.n_mels + 2
     )
     edges_hz = _mel_to_hz(edges_mel, config.filters)
-    width_hz = np.diff(edges_hz)
-    distance_hz = edges_hz - bins_hz[:, None]
-    rising = -distance_hz[:, :-2] / width_hz[:-1]
-    falling = distance_hz[:, 2:] / width_hz[1:]
+    edges, bins = edges_hz, bins_hz
+    if config.filters == "tensorflow":
+        edges, bins = edges_mel, np.array([_hz_to_mel(hz, config.filters) for hz in bins_hz])
+    width = np.diff(edges)
+    distance = edges - bins[:, None]
+    rising = -distance[:, :-2] / width[:-1]
+    falling = distance[:, 2:] / width[1:]
     filters = np.maximum(0.0, np.minimum(rising, falling))
     if config.filters == "slaney":
         filters *= 2.0 / (edges_hz[2:] - edges_hz[:-2])
@@ -131,7 +134,7 @@ class MelPower(Protocol):
 def mel_power(
     waveform: Float32Array, config: MelConfig, *, dtype: type[np.floating[Any]] = np.float64
 ) -> Float32Array:
-    """Return the power in mel bands of every whole frame of a waveform.
+    """Return the power (or sum of magnitudes) in mel bands of every whole frame of a waveform.
 
     Parameters
     ----------
@@ -147,12 +150,14 @@ def mel_power(
     power : float32 ndarray of shape (1 + (n_samples - n_fft) // hop_length, n_mels)
     """
     frames = np.lib.stride_tricks.sliding_window_view(waveform, config.n_fft)[:: config.hop_length]
-    window = hann(config.n_fft).astype(dtype)
+    window = analysis_window(config).astype(dtype)
     result = np.empty((len(frames), config.n_mels), dtype=np.float32)
     for start in range(0, len(frames), _FRAMES_PER_BLOCK):
         block = slice(start, start + _FRAMES_PER_BLOCK)
         spectrum = scipy.fft.rfft(frames[block] * window, axis=1)
         power = (np.square(spectrum.real) + np.square(spectrum.imag)).astype(np.float32, copy=False)
+        if config.exponent == 1:
+            np.sqrt(power, out=power)
         for bins, bands, filters in _filter_blocks(config):
             result[block, bands] = power[:, bins] @ filters
     return result
@@ -220,6 +225,8 @@ def _filter_blocks(config: MelConfig) -> list[tuple[slice, slice, Float32Array]]
 
 
 @lru_cache(maxsize=8)
-def hann(n_fft: int) -> npt.NDArray[np.float64]:
-    """Return a periodic Hann window, (n_fft,)."""
-    return np.asarray(0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(n_fft) / n_fft))
+def analysis_window(config: MelConfig) -> npt.NDArray[np.float64]:
+    """Return what frames are multiplied with, (n_fft,): a periodic Hann window, and zeros behind it."""
+    length = config.window_length or config.n_fft
+    hann = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(length) / length)
+    return np.pad(hann, (0, config.n_fft - length))

@@ -7,19 +7,24 @@ are windows laid over the ring, many of them, so that where the loop starts does
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from dataclasses import dataclass
-from itertools import repeat
+from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
 
+from loopsphere.models.tensor_files import open_safetensors
+
+MUSICNN_FILE = Path(__file__).with_name("musicnn-mtt.safetensors")
 REACH = 3
 """Frames on either side of what a filter for timbre, or a layer behind, looks at."""
 _BLOCKS_A_WINDOW = 8
-_FRAMES_AT_ONCE = 64
-"""Frames are computed in multiples of so many: for each new number, oneDNN has to prepare itself."""
-_STEPS = 8
+_CONFIG = "musicnn_config"
 
 
 @dataclass(frozen=True)
@@ -69,27 +74,6 @@ class Affine(nn.Module):
         return values * self.scale.view(shape) + self.shift.view(shape)
 
 
-@dataclass(frozen=True)
-class _Frames:
-    """How many frames a clip has, and what lies beyond them: the clip again, or zeros."""
-
-    n_frames: int
-    wraps: bool
-
-    @property
-    def n_computed(self) -> int:
-        """At least `n_frames`; those that are too many count for nothing."""
-        return -(-self.n_frames // _FRAMES_AT_ONCE) * _FRAMES_AT_ONCE
-
-    def extended(self, values: Tensor, before: int, after: int) -> Tensor:
-        """Return (n, channels, before + n_computed + after, ...) of (n, channels, n_frames or more, ...)."""
-        if self.wraps:
-            places = torch.arange(-before, self.n_computed + after, device=values.device)
-            return values.index_select(2, places % self.n_frames)
-        after += self.n_computed - self.n_frames
-        return functional.pad(values[:, :, : self.n_frames], (*(0, 0) * (values.ndim - 3), before, after))
-
-
 class FilterBank(nn.Module):
     """Filters over time and bands; of each, the largest response among the bands.
 
@@ -99,55 +83,22 @@ class FilterBank(nn.Module):
 
     def __init__(self, n_filters: int, n_frames: int, n_bands: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(n_filters, 1, n_frames, n_bands))
+        # Channels last: all filters' responses lie side by side while the largest are picked.
+        weight = torch.zeros(n_filters, 1, n_frames, n_bands).to(memory_format=torch.channels_last)
+        self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.zeros(n_filters))
         self.norm = Affine(n_filters)
         # An even length reaches one frame further ahead than back, as TensorFlow pads.
         self._reach = ((n_frames - 1) // 2, n_frames // 2)
-        self._prepared: Tensor | None = None
 
-    def prepare(self, dtype: torch.dtype) -> None:
-        """Keep the weights, which are final now, as `forward` wants them."""
-        self._prepared = self._arranged(self.weight.detach().to(dtype))
-
-    def forward(self, image: Tensor, frames: _Frames) -> Tensor:
-        """Take (1, 1, n_frames, n_mels) of the dtype prepared for, return float32 (1, n_filters, n_computed).
-
-        The filters, nearly all of the work, run in that dtype.
-        """
-        assert self._prepared is not None
-        largest = self._largest(frames.extended(image, *self._reach), self._prepared).float()
+    def forward(self, image: Tensor, *, wraps: bool) -> Tensor:
+        """Take (1, 1, n_frames, n_mels), return (1, n_filters, n_frames)."""
+        image = _extended(image, *self._reach, wraps=wraps)
+        responses = functional.conv2d(image.contiguous(memory_format=torch.channels_last), self.weight)
+        largest = functional.max_pool2d(responses, (1, responses.shape[3]))[..., 0]
         answers = functional.relu((largest + self.bias[:, None]) * self.norm.scale.sign()[:, None])
         normed: Tensor = self.norm(answers)
         return normed
-
-    def _arranged(self, weight: Tensor) -> Tensor:
-        # Channels last: all filters' responses lie side by side while the largest are picked.
-        return weight.to(memory_format=torch.channels_last)
-
-    def _largest(self, image: Tensor, weight: Tensor) -> Tensor:
-        responses = functional.conv2d(image.contiguous(memory_format=torch.channels_last), weight)
-        return functional.max_pool2d(responses, (1, responses.shape[3]))[..., 0]
-
-
-class RhythmBank(FilterBank):
-    """Filters one band high, many frames long: a matrix product gives eight frames of each band at once.
-
-    Its matrix holds every filter eight times, one frame further each time, and zeros. oneDNN's convolution
-    of one channel is slower, though it multiplies less.
-    """
-
-    def _arranged(self, weight: Tensor) -> Tensor:
-        n_filters, _, length, _ = weight.shape
-        steps = weight.new_zeros(length + _STEPS - 1, _STEPS, n_filters)
-        for step in range(_STEPS):
-            steps[step : step + length, step] = weight[:, 0, :, 0].T
-        return steps.flatten(1)
-
-    def _largest(self, image: Tensor, weight: Tensor) -> Tensor:
-        pieces = image[0, 0].T.contiguous().unfold(1, len(weight), _STEPS)
-        responses = pieces.flatten(0, 1) @ weight
-        return responses.view(len(pieces), -1).amax(0).view(1, -1, len(self.bias)).mT
 
 
 class Musicnn(nn.Module):
@@ -166,12 +117,9 @@ class Musicnn(nn.Module):
         super().__init__()
         self.config = config
         self.input_norm = Affine(1)
-        n_timbre = len(config.bands)
+        sizes = [*((2 * REACH + 1, n_bands) for n_bands in config.bands), *((n, 1) for n in config.frames)]
         self.banks = nn.ModuleList(
-            [
-                *map(FilterBank, config.n_filters[:n_timbre], repeat(2 * REACH + 1), config.bands),
-                *map(RhythmBank, config.n_filters[n_timbre:], config.frames, repeat(1)),
-            ]
+            FilterBank(n_filters, *size) for n_filters, size in zip(config.n_filters, sizes, strict=True)
         )
         n_front, n_middle = sum(config.n_filters), config.n_middle
         self.middle = nn.ModuleList(
@@ -183,17 +131,6 @@ class Musicnn(nn.Module):
         self.dense = nn.Linear(2 * (n_front + len(self.middle) * n_middle), config.n_features)
         self.feature_norm = Affine(config.n_features)
         self.tags = nn.Linear(config.n_features, config.n_tags)
-        self._filter_dtype = torch.float32
-
-    def run_filters_in(self, dtype: torch.dtype) -> None:
-        """Run the filters in `dtype`; what is behind them stays float32.
-
-        To be called before `forward`, on a network that is trained and on its device.
-        """
-        self._filter_dtype = dtype
-        for bank in self.banks:
-            assert isinstance(bank, FilterBank)
-            bank.prepare(dtype)
 
     def forward(self, log_mel: Tensor, *, wraps: bool = True) -> tuple[Tensor, Tensor]:
         """Return what is heard of one clip, the mean over windows that lie all around it.
@@ -203,8 +140,8 @@ class Musicnn(nn.Module):
         log_mel : float32 Tensor of shape (n_frames, n_mels)
             log10(1 + 10000 * power) of Slaney mel bands up to 8 kHz, a frame every 16 ms.
         wraps : bool, default=True
-            Whether the clip is a ring. Without, and with as many frames as a window, this is the published
-            network.
+            Whether the clip is a ring. Without, it must have as many frames as a window, and this is the
+            published network.
 
         Returns
         -------
@@ -213,25 +150,49 @@ class Musicnn(nn.Module):
         tags : float32 Tensor of shape (n_tags,)
             Probability of each.
         """
-        frames = _Frames(len(log_mel), wraps)
-        pooled = _over_windows(self._over_time(log_mel, frames), self.config.n_frames)
+        pooled = _over_windows(self.over_time(log_mel, wraps=wraps), self.config.n_frames)
         features = self.feature_norm(functional.relu(self.dense(pooled)))
         return features.mean(0), torch.sigmoid(self.tags(features)).mean(0)
 
-    def _over_time(self, log_mel: Tensor, frames: _Frames) -> Tensor:
+    def over_time(self, log_mel: Tensor, *, wraps: bool) -> Tensor:
         """Return what the filters and the layers behind say of each frame, (n_channels, n_frames)."""
-        image = self.input_norm(log_mel[None, None]).to(self._filter_dtype)
-        front = torch.cat([bank(image, frames) for bank in self.banks], dim=1)
+        image = self.input_norm(log_mel[None, None])
+        front = torch.cat([bank(image, wraps=wraps) for bank in self.banks], dim=1)
         middle = self.config.n_frames // 2
-        left_out = self.left_out[None, :, middle : middle + 1]
-        if not frames.wraps:
-            left_out = frames.extended(self.left_out[None], 0, 0)
-        heard = self.middle[0](frames.extended(front, REACH, REACH)) + left_out
+        left_out = self.left_out[:, middle : middle + 1] if wraps else self.left_out
+        heard = self.middle[0](_extended(front, REACH, REACH, wraps=wraps)) + left_out
         levels = [front, self.middle_norms[0](functional.relu(heard))]
         for layer, norm in zip(self.middle[1:], self.middle_norms[1:], strict=True):
-            more = layer(frames.extended(levels[-1], REACH, REACH))
+            more = layer(_extended(levels[-1], REACH, REACH, wraps=wraps))
             levels.append(levels[-1] + norm(functional.relu(more)))
-        return torch.cat(levels, dim=1)[0, :, : frames.n_frames]
+        return torch.cat(levels, dim=1)[0]
+
+
+def save_musicnn(path: Path, network: Musicnn) -> None:
+    """Write a network as fp16 safetensors that carry their own settings."""
+    state = {name: value.half().contiguous() for name, value in network.state_dict().items()}
+    path.write_bytes(save(state, {_CONFIG: json.dumps(dataclasses.asdict(network.config))}))
+
+
+def read_musicnn(path: Path = MUSICNN_FILE) -> Musicnn:
+    """Read a network, in float32 and ready to listen."""
+    file = open_safetensors(path)
+    settings = json.loads(file.metadata[_CONFIG])
+    shape: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
+    }
+    network = Musicnn(MusicnnConfig(**shape))
+    network.load_state_dict({name: file.read(name) for name in file.shapes})
+    return network.eval()
+
+
+def _extended(values: Tensor, before: int, after: int, *, wraps: bool) -> Tensor:
+    """Return (n, channels, n_frames, ...) with what lies beyond: the clip again, or zeros."""
+    if not wraps:
+        return functional.pad(values, (*(0, 0) * (values.ndim - 3), before, after))
+    # Not `pad` with 'circular', which goes around once at most: a filter may be longer than the clip.
+    n_frames = values.shape[2]
+    return values.index_select(2, torch.arange(-before, n_frames + after) % n_frames)
 
 
 def _over_windows(over_time: Tensor, window: int) -> Tensor:
@@ -247,7 +208,7 @@ def _over_windows(over_time: Tensor, window: int) -> Tensor:
     n_blocks = -(-n_frames // length)
     n_missing = n_blocks * length - n_frames
     blocks = torch.cat([over_time, over_time[:, :n_missing]], dim=1).view(n_channels, n_blocks, length)
-    around = torch.arange(n_blocks + _BLOCKS_A_WINDOW - 1, device=over_time.device) % n_blocks
+    around = torch.arange(n_blocks + _BLOCKS_A_WINDOW - 1) % n_blocks
     largest, mean = (
         block[:, around].unfold(1, _BLOCKS_A_WINDOW, 1) for block in (blocks.amax(2), blocks.mean(2))
     )

@@ -1,0 +1,109 @@
+"""YAMNet: what a second of sound is, among the 521 classes of AudioSet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_LOWEST, _HIGHEST = -6.9, 5.33
+"""What eight bits can say of a log-mel in the release for phones."""
+_EXACT_FIRST, _EXACT_LAST = 3, 4
+"""Layers that stay in float32: much of what bfloat16 loses is lost there, and little of the time is spent."""
+
+
+@dataclass(frozen=True)
+class YamnetConfig:
+    """Shape of the network.
+
+    Attributes
+    ----------
+    n_frames, n_mels : int
+        Of one window.
+    n_filters : int
+        Of the first layer.
+    blocks : tuple of (int, int)
+        Channels and stride of each block: filters of 3 by 3 on every channel, then a product across channels.
+    n_classes : int
+        Of AudioSet.
+    """
+
+    n_frames: int = 96
+    n_mels: int = 64
+    n_filters: int = 32
+    blocks: tuple[tuple[int, int], ...] = (
+        *((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)),
+        *((512, 1),) * 5,
+        *((1024, 2), (1024, 1)),
+    )
+    n_classes: int = 521
+
+
+class Yamnet(nn.Module):
+    """YAMNet, a MobileNet of version 1, with its batch normalisation folded into the layers.
+
+    The weights that are bundled are those of the release for phones: stored in eight bits, with responses
+    kept between 0 and 6. Here they are computed with in float32 or bfloat16, and responses are not rounded
+    to eight bits.
+
+    Parameters
+    ----------
+    config : YamnetConfig
+
+    References
+    ----------
+    Howard et al. 2017, arXiv 1704.04861 (MobileNet); Gemmeke et al. 2017, ICASSP (AudioSet); Plakal and
+    Ellis, YAMNet, in TensorFlow's model garden (Apache-2.0).
+    """
+
+    def __init__(self, config: YamnetConfig) -> None:
+        super().__init__()
+        self.config = config
+        layers = [nn.Conv2d(1, config.n_filters, 3, stride=2)]
+        n_channels = config.n_filters
+        for n_out, stride in config.blocks:
+            layers += [
+                nn.Conv2d(n_channels, n_channels, 3, stride=stride, groups=n_channels),
+                nn.Conv2d(n_channels, n_out, 1),
+            ]
+            n_channels = n_out
+        self.layers = nn.ModuleList(layers)
+        self.classes = nn.Linear(n_channels, config.n_classes)
+
+    def run_layers_in(self, dtype: torch.dtype) -> None:
+        """Run the layers in `dtype`, but for the first ones and the last.
+
+        To be called before `forward`, on a network that is trained and on its device.
+        """
+        # Channels last: a product across channels then reads what lies side by side.
+        self.layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.layers[_EXACT_FIRST:-_EXACT_LAST].to(dtype)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Return how probable each class is in each window.
+
+        Parameters
+        ----------
+        windows : float32 Tensor of shape (n_windows, n_frames, n_mels)
+            ln(0.001 + magnitude) of mel bands from 125 to 7500 Hz, a frame every 10 ms.
+
+        Returns
+        -------
+        probabilities : float32 Tensor of shape (n_windows, n_classes)
+            Each from 0 to 1; a sound may be of several classes.
+        """
+        image = windows[:, None].clamp(_LOWEST, _HIGHEST).contiguous(memory_format=torch.channels_last)
+        for layer in self.layers:
+            assert isinstance(layer, nn.Conv2d)
+            image = layer(_padded(image.to(layer.weight.dtype), layer)).clamp_(0.0, 6.0)
+        return torch.sigmoid(self.classes(image.float().mean(dim=(2, 3))))
+
+
+def _padded(image: Tensor, layer: nn.Conv2d) -> Tensor:
+    """Add zeros as TensorFlow does: with a stride of 2, an image of even size has them behind only."""
+    if layer.kernel_size[0] == 1:
+        return image
+    before = 0 if layer.stride[0] == 2 else 1
+    return functional.pad(image, (before, 1, before, 1))

@@ -1,0 +1,145 @@
+"""YAMNet: its published outputs, its file, and what it is given to hear."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from loopsphere.encoders.loading import YAMNET_FILE
+from loopsphere.encoders.torch_runtime import TorchTagger
+from loopsphere.errors import CheckpointError, FeatureError
+from loopsphere.features.listening import MAX_EXCERPTS, yamnet_ring
+from loopsphere.models.yamnet_file import read_yamnet, save_yamnet
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "yamnet.json").read_text())["sounds"]
+RATE = 32_000
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def tagger() -> TorchTagger:
+    return TorchTagger(read_yamnet(YAMNET_FILE), CPU, "float32")
+
+
+def sounds() -> dict[str, np.ndarray]:
+    """As in `make_yamnet.py`, at twice the rate."""
+    time = np.arange(31_200) / RATE
+    rng = np.random.default_rng(0)
+    since = time % 0.325
+    pluck = sum(np.sin(2 * np.pi * 196 * k * time) * np.exp(-4 * k * since) / k for k in range(1, 20))
+    hiss = sum(
+        np.sin(2 * np.pi * hz * time + phase)
+        for hz, phase in zip(rng.uniform(2000, 7000, 300), rng.uniform(0, 2 * np.pi, 300), strict=True)
+    )
+    thud = np.sin(2 * np.pi * 55 * time) * np.exp(9 * np.cos(2 * np.pi * time / 0.325) - 9)
+    beat = thud + 0.02 * hiss * np.exp(60 * np.cos(2 * np.pi * time / 0.1625) - 60)
+    siren = np.sin(2 * np.pi * 900 * time + 150 * np.sin(2 * np.pi * 2 * time))
+    made = {"pluck": pluck, "hiss": hiss, "beat": beat, "siren": siren}
+    return {name: np.asarray(sound, dtype=np.float32) for name, sound in made.items()}
+
+
+def melody(seconds: float, seed: int = 0) -> np.ndarray:
+    """Plucked tones, a new one every quarter of a second."""
+    rng, time = np.random.default_rng(seed), np.arange(RATE // 4) / RATE
+    notes = [
+        np.sin(2 * np.pi * hz * time) * np.exp(-8 * time)
+        for hz in rng.choice([220, 247, 262, 294, 330, 392], size=round(4 * seconds))
+    ]
+    return np.concatenate(notes).astype(np.float32)
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    """Of square roots, as the embedding has them."""
+    return float((np.sqrt(a) * np.sqrt(b)).sum() / np.sqrt(a.sum() * b.sum()))
+
+
+@pytest.mark.parametrize("name", sounds())
+def test_what_is_heard_is_what_the_published_graph_hears(name: str) -> None:
+    heard = yamnet_ring(sounds()[name])[:96]
+    np.testing.assert_allclose(heard[::5], GOLDEN[name]["log_mel"], atol=0.02)
+
+
+@pytest.mark.parametrize("name", sounds())
+def test_classes_are_those_of_the_published_graph(name: str) -> None:
+    """Which computes in eight bits: a probability of 0.3 may be 0.05 off in it."""
+    with torch.inference_mode():
+        found = read_yamnet(YAMNET_FILE)(torch.from_numpy(yamnet_ring(sounds()[name])[None, :96]))[0].numpy()
+    published = np.array(GOLDEN[name]["probabilities"])
+    assert published.max() > 0.2
+    assert np.corrcoef(found, published)[0, 1] > 0.98
+    np.testing.assert_allclose(found, published, atol=0.1)
+
+
+def test_half_precision_hears_the_same(tagger: TorchTagger) -> None:
+    fast = TorchTagger(read_yamnet(YAMNET_FILE), CPU, "bfloat16")
+    rings = [yamnet_ring(melody(4.0)), yamnet_ring(sounds()["beat"])]
+    for exact, rounded in zip(tagger(rings), fast(rings), strict=True):
+        assert cosine(exact, rounded) > 0.999
+
+
+@pytest.mark.parametrize("n_frames", [30, 120, 500])
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_where_a_ring_starts_hardly_counts(tagger: TorchTagger, n_frames: int, share: float) -> None:
+    ring = yamnet_ring(melody(8.0))[:n_frames]
+    moved = np.roll(ring, round(share * n_frames), axis=0)
+    assert cosine(*tagger([moved, ring])) > 0.97
+
+
+@pytest.mark.parametrize("n_frames", [30, 96, 240])
+def test_a_loop_sounds_the_same_said_twice(tagger: TorchTagger, n_frames: int) -> None:
+    ring = yamnet_ring(melody(8.0))[:n_frames]
+    assert cosine(*tagger([np.tile(ring, (2, 1)), ring])) > 0.97
+
+
+def test_a_clip_sounds_the_same_alone_and_among_others(tagger: TorchTagger) -> None:
+    rings = [yamnet_ring(melody(seconds)) for seconds in (0.5, 3.0, 20.0)]
+    together = tagger(rings)
+    assert together.shape == (3, 521)
+    for ring, row in zip(rings, together, strict=True):
+        np.testing.assert_allclose(tagger([ring])[0], row, atol=1e-6)
+
+
+def test_saving_and_reading(tmp_path: Path) -> None:
+    save_yamnet(tmp_path / "again.safetensors", load_file(YAMNET_FILE))
+    one, other = (read_yamnet(path).state_dict() for path in (YAMNET_FILE, tmp_path / "again.safetensors"))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    state = load_file(YAMNET_FILE)
+    save_file({name: value for name, value in state.items() if "layers.3." not in name}, tmp_path / "few")
+    save_file(state | {"layers.3.weight": torch.zeros(1, dtype=torch.int8)}, tmp_path / "misshapen")
+    save_file({name: value for name, value in state.items() if "step" not in name}, tmp_path / "stepless")
+    for name in ("few", "misshapen", "stepless"):
+        with pytest.raises(CheckpointError, match="is not a YAMNet checkpoint"):
+            read_yamnet(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "n_frames"), [(0.25, 25), (2, 200), (30, 3000), (600, MAX_EXCERPTS * 384)]
+)
+def test_how_many_frames(seconds: float, n_frames: int) -> None:
+    assert yamnet_ring(melody(seconds)).shape == (n_frames, 64)
+
+
+def test_a_steady_tone_is_the_same_everywhere() -> None:
+    """Across the seam too."""
+    tone = np.sin(2 * np.pi * 500 * np.arange(320 * 300) / RATE).astype(np.float32)
+    ring = yamnet_ring(tone)
+    np.testing.assert_allclose(ring, np.broadcast_to(ring[:1], ring.shape), atol=0.02)
+
+
+def test_level_does_not_count() -> None:
+    np.testing.assert_allclose(yamnet_ring(melody(3)), yamnet_ring(0.1 * melody(3)), atol=1e-3)
+
+
+@pytest.mark.parametrize("waveform", [np.zeros(0), np.zeros((2, 900)), np.full(900, np.nan)])
+def test_what_is_no_waveform_is_refused(waveform: np.ndarray) -> None:
+    with pytest.raises(FeatureError, match="1-D"):
+        yamnet_ring(waveform.astype(np.float32))
