@@ -9,9 +9,9 @@ makes one embedding of what these say. The map does three things, in this order:
    which a detector that has seen thirty loops cannot tell from a difference. 512 stay.
 3. A rotation, a Hadamard matrix behind random signs, spreads all that over 512 columns.
 
-Exponents and floors were chosen by 5-NN AUROC: on loops like those rendered here, learning from soundfonts
-and testing on recorded notes and synthesis and the other way round, and on the loops of
-`pretraining.evaluate`. It moves slowly with them.
+Exponents and floors were chosen by 5-NN AUROC, with musicnn in YAMNet's place: on loops like those rendered
+here, learning from soundfonts and testing on recorded notes and synthesis and the other way round, and on the
+loops of `pretraining.evaluate`. It moves slowly with them.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from loopsphere.encoders.loading import YAMNET_FILE
 from loopsphere.encoders.torch_runtime import TorchTagger
 from loopsphere.errors import CheckpointError, FeatureError
 from loopsphere.features.listening import MAX_EXCERPTS, yamnet_ring
+from loopsphere.models import yamnet
 from loopsphere.models.yamnet_file import read_yamnet, save_yamnet
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "yamnet.json").read_text())["sounds"]
@@ -82,6 +83,21 @@ def test_half_precision_hears_the_same(tagger: TorchTagger) -> None:
         assert cosine(exact, rounded) > 0.999
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_plain_way_says_what_the_fused_one_says(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows = torch.from_numpy(yamnet_ring(melody(3.0)))[:288].view(3, 96, 64)
+    said = []
+    for has in (yamnet._has_fused_convolution, lambda dtype: False):
+        monkeypatch.setattr(yamnet, "_has_fused_convolution", has)
+        network = read_yamnet(YAMNET_FILE)
+        network.run_layers_in(dtype)
+        with torch.inference_mode():
+            said.append(network(windows))
+    torch.testing.assert_close(*said, atol=1e-3, rtol=0)
+
+
 @pytest.mark.parametrize("n_frames", [30, 120, 500])
 @pytest.mark.parametrize("share", [0.1, 0.5])
 def test_where_a_ring_starts_hardly_counts(tagger: TorchTagger, n_frames: int, share: float) -> None:
@@ -102,6 +118,18 @@ def test_a_clip_sounds_the_same_alone_and_among_others(tagger: TorchTagger) -> N
     assert together.shape == (3, 521)
     for ring, row in zip(rings, together, strict=True):
         np.testing.assert_allclose(tagger([ring])[0], row, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("n_frames", "n_windows"), [(1, 1), (96, 1), (97, 3), (200, 5), (800, 12), (3000, 32), (6144, 64)]
+)
+def test_windows_hear_all_of_a_ring(tagger: TorchTagger, n_frames: int, n_windows: int) -> None:
+    numbered = torch.arange(n_frames, dtype=torch.float32)[:, None].expand(-1, 64)
+    windows = tagger._windows(numbered)
+    assert windows.shape == (n_windows, 96, 64)
+    assert set(windows[:, :, 0].flatten().tolist()) == set(range(n_frames))
+    steps = windows[:, 1:, 0] - windows[:, :-1, 0]
+    assert set(((steps - 1) % n_frames).flatten().tolist()) == {0.0}  # one frame after the other
 
 
 def test_saving_and_reading(tmp_path: Path) -> None:

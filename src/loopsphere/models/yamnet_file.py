@@ -46,7 +46,6 @@ def read_yamnet(path: Path) -> Yamnet:
         network.load_state_dict(state, strict=True, assign=True)
     except (KeyError, RuntimeError) as error:
         raise CheckpointError(f"{path} is not a YAMNet checkpoint: {error}") from error
-    network.run_layers_in(torch.float32)
     return network.eval()
 
 
