@@ -26,6 +26,7 @@ _USUAL_Z = 1.645
 _LEAST_STRENGTH = 1.65
 _FULL_STRENGTH_UP_TO = 4.0
 _LEAST_SHARE_OF_A_WORD = 0.5
+_WEIGHT_OF_A_SOUND = 2.0  # what a loop is tells more than how it is
 _LEAST_KEY_CONFIDENCE = 0.3
 
 
@@ -218,24 +219,25 @@ def _odd_words(record: Mapping[str, Value], reference: Reference) -> list[Reason
     """Name the key and the sound where most loops share one and this loop has another."""
     key = record.get("key") if _confidence(record) >= _LEAST_KEY_CONFIDENCE else None
     sentences = (
-        ("key", key, reference.keys, "in {value} where {share} % of your loops are in {usual}"),
+        ("key", key, reference.keys, 1.0, "in {value} where {share} % of your loops are in {usual}"),
         (
             "sound",
             record.get("sound"),
             reference.sounds,
+            _WEIGHT_OF_A_SOUND,
             "sounds like {value} where {share} % of your loops sound like {usual}",
         ),
     )
     found = []
-    for name, value, counts, sentence in sentences:
+    for name, value, counts, weight, sentence in sentences:
         n_loops = sum(counts.values())
         if not isinstance(value, str) or n_loops < FEWEST_LOOPS:
             continue
         usual, n_usual = max(counts.items(), key=lambda item: item[1])
         share, own_share = n_usual / n_loops, (counts.get(value, 0) + 1) / (n_loops + 1)
-        strength = _compressed(math.sqrt(-2.0 * math.log(own_share)))
-        if value == usual or share < _LEAST_SHARE_OF_A_WORD or strength < _LEAST_STRENGTH:
+        z = math.sqrt(-2.0 * math.log(own_share))
+        if value == usual or share < _LEAST_SHARE_OF_A_WORD or z < _LEAST_STRENGTH:
             continue
         text = sentence.format(value=value, share=math.floor(100 * share), usual=usual)
-        found.append(Reason(name, "style", text, strength, value, None))
+        found.append(Reason(name, "style", text, _compressed(weight * z), value, None))
     return found
