@@ -147,6 +147,12 @@ def test_a_collection_in_many_keys_has_no_odd_key():
     assert not [r for r in top_reasons(record(rng, key="F# minor"), mixed) if r.attribute == "key"]
 
 
+def test_what_a_loop_is_comes_before_how_it_is_but_after_what_went_badly_wrong():
+    odd = {"sound": "drums", "loudness_lufs": -9.0}
+    assert [reason.attribute for reason in named(**odd)][:2] == ["sound", "loudness_lufs"]
+    assert named(hum_db=-10.0, **odd)[0].attribute == "hum_db"
+
+
 def test_a_sound_that_is_not_clear_is_no_reason():
     assert not [reason for reason in named(sound=None) if reason.attribute == "sound"]
 
