@@ -49,6 +49,16 @@ PYAV_ENCODINGS = {
 ENCODINGS = [*SOUNDFILE_ENCODINGS, *PYAV_ENCODINGS]
 
 
+def melody(seconds: float, seed: int = 0, rate: int = 32_000) -> np.ndarray:
+    """Plucked tones, a new one every quarter of a second."""
+    rng, time = np.random.default_rng(seed), np.arange(rate // 4) / rate
+    notes = [
+        np.sin(2 * np.pi * hz * time) * np.exp(-8 * time)
+        for hz in rng.choice([220, 247, 262, 294, 330, 392], size=round(4 * seconds))
+    ]
+    return np.concatenate(notes).astype(np.float32)
+
+
 def tones(rate: int = SR, duration_s: float = 1.0, seed: int = 7) -> np.ndarray:
     """Return stereo float32 of shape (n_samples, 2): harmonics with a slow swell, which codecs keep."""
     rng = np.random.default_rng(seed)

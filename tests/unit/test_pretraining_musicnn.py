@@ -11,6 +11,8 @@ import torch
 from pretraining.musicnn import REACH, Musicnn, read_musicnn, save_musicnn
 from pretraining.teacher import DIM, Teacher, musicnn_ring
 
+from audio_files import melody
+
 GOLDEN = Path(__file__).parents[1] / "golden" / "musicnn.json"
 RATE = 32_000
 
@@ -25,16 +27,6 @@ def log_mel() -> torch.Tensor:
     rng = np.random.default_rng(0)
     slow, fast = rng.random((2, 187, 1)), rng.random((2, 187, 96))
     return torch.from_numpy((3.0 * slow + 1.5 * fast - np.linspace(0, 2, 96)).clip(0).astype(np.float32))
-
-
-def melody(seconds: float, seed: int = 0) -> np.ndarray:
-    """Plucked tones, a new one every quarter of a second."""
-    rng, time = np.random.default_rng(seed), np.arange(RATE // 4) / RATE
-    notes = [
-        np.sin(2 * np.pi * hz * time) * np.exp(-8 * time)
-        for hz in rng.choice([220, 247, 262, 294, 330, 392], size=round(4 * seconds))
-    ]
-    return np.concatenate(notes).astype(np.float32)
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:

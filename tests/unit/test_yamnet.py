@@ -10,6 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from audio_files import melody
+from golden.make_yamnet import sounds
 from loopsphere.encoders.loading import YAMNET_FILE
 from loopsphere.encoders.torch_runtime import TorchTagger
 from loopsphere.errors import CheckpointError, FeatureError
@@ -19,6 +21,7 @@ from loopsphere.models.yamnet_file import read_yamnet, save_yamnet
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "yamnet.json").read_text())["sounds"]
 RATE = 32_000
+SOUNDS = sounds(RATE)
 CPU = torch.device("cpu")
 
 
@@ -27,49 +30,22 @@ def tagger() -> TorchTagger:
     return TorchTagger(read_yamnet(YAMNET_FILE), CPU, "float32")
 
 
-def sounds() -> dict[str, np.ndarray]:
-    """As in `make_yamnet.py`, at twice the rate."""
-    time = np.arange(31_200) / RATE
-    rng = np.random.default_rng(0)
-    since = time % 0.325
-    pluck = sum(np.sin(2 * np.pi * 196 * k * time) * np.exp(-4 * k * since) / k for k in range(1, 20))
-    hiss = sum(
-        np.sin(2 * np.pi * hz * time + phase)
-        for hz, phase in zip(rng.uniform(2000, 7000, 300), rng.uniform(0, 2 * np.pi, 300), strict=True)
-    )
-    thud = np.sin(2 * np.pi * 55 * time) * np.exp(9 * np.cos(2 * np.pi * time / 0.325) - 9)
-    beat = thud + 0.02 * hiss * np.exp(60 * np.cos(2 * np.pi * time / 0.1625) - 60)
-    siren = np.sin(2 * np.pi * 900 * time + 150 * np.sin(2 * np.pi * 2 * time))
-    made = {"pluck": pluck, "hiss": hiss, "beat": beat, "siren": siren}
-    return {name: np.asarray(sound, dtype=np.float32) for name, sound in made.items()}
-
-
-def melody(seconds: float, seed: int = 0) -> np.ndarray:
-    """Plucked tones, a new one every quarter of a second."""
-    rng, time = np.random.default_rng(seed), np.arange(RATE // 4) / RATE
-    notes = [
-        np.sin(2 * np.pi * hz * time) * np.exp(-8 * time)
-        for hz in rng.choice([220, 247, 262, 294, 330, 392], size=round(4 * seconds))
-    ]
-    return np.concatenate(notes).astype(np.float32)
-
-
 def cosine(a: np.ndarray, b: np.ndarray) -> float:
     """Of square roots, as the embedding has them."""
     return float((np.sqrt(a) * np.sqrt(b)).sum() / np.sqrt(a.sum() * b.sum()))
 
 
-@pytest.mark.parametrize("name", sounds())
+@pytest.mark.parametrize("name", SOUNDS)
 def test_what_is_heard_is_what_the_published_graph_hears(name: str) -> None:
-    heard = yamnet_ring(sounds()[name])[:96]
+    heard = yamnet_ring(SOUNDS[name])[:96]
     np.testing.assert_allclose(heard[::5], GOLDEN[name]["log_mel"], atol=0.02)
 
 
-@pytest.mark.parametrize("name", sounds())
+@pytest.mark.parametrize("name", SOUNDS)
 def test_classes_are_those_of_the_published_graph(name: str) -> None:
     """Which computes in eight bits: a probability of 0.3 may be 0.05 off in it."""
     with torch.inference_mode():
-        found = read_yamnet(YAMNET_FILE)(torch.from_numpy(yamnet_ring(sounds()[name])[None, :96]))[0].numpy()
+        found = read_yamnet(YAMNET_FILE)(torch.from_numpy(yamnet_ring(SOUNDS[name])[None, :96]))[0].numpy()
     published = np.array(GOLDEN[name]["probabilities"])
     assert published.max() > 0.2
     assert np.corrcoef(found, published)[0, 1] > 0.98
@@ -78,7 +54,7 @@ def test_classes_are_those_of_the_published_graph(name: str) -> None:
 
 def test_half_precision_hears_the_same(tagger: TorchTagger) -> None:
     fast = TorchTagger(read_yamnet(YAMNET_FILE), CPU, "bfloat16")
-    rings = [yamnet_ring(melody(4.0)), yamnet_ring(sounds()["beat"])]
+    rings = [yamnet_ring(melody(4.0)), yamnet_ring(SOUNDS["beat"])]
     for exact, rounded in zip(tagger(rings), fast(rings), strict=True):
         assert cosine(exact, rounded) > 0.999
 
