@@ -29,7 +29,7 @@ from loopsphere.explain import (
 )
 from loopsphere.explain.neighbours import nearest
 from loopsphere.explain.prototypes import modes, typical
-from loopsphere.explain.sounds import sounds_of
+from loopsphere.explain.sounds import by_register, sounds_of
 from loopsphere.library.store import Library
 from loopsphere.threads import n_cores, threads_each
 from loopsphere.types import EmbedResult, Explanation, Neighbour, Normality, NormalMode
@@ -193,7 +193,7 @@ def explain_collection(
         records = [measured[row] for row in rows]
     sounds = heard_as(embedded, rows)
     known = {
-        int(row): record | {"sound": sound}
+        int(row): record | {"sound": _in_register(sound, record)}
         for row, record, sound in zip(rows, records, sounds, strict=True)
         if record is not None
     }
@@ -207,8 +207,16 @@ def heard_as(embedded: EmbedResult, rows: npt.NDArray[np.int64]) -> list[str | N
     """Return what loops sound like, in a word of `SOUNDS`; None where the encoder does not tell."""
     if embedded.encoder != "bundled":
         return [None] * len(rows)
-    *_, tags = taken_apart(embedded.embedding[rows])
-    return sounds_of(tags)
+    *_, classes = taken_apart(embedded.embedding[rows])
+    return sounds_of(classes)
+
+
+def _in_register(sound: str | None, record: Record) -> str | None:
+    low, high = (
+        value if isinstance(value := record.get(name), float) else None
+        for name in ("pitch_low_midi", "pitch_high_midi")
+    )
+    return by_register(sound, low, high)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 
 from loopsphere.encoders import load_encoder
 from loopsphere.encoders.joining import taken_apart
-from loopsphere.explain.sounds import SOUNDS, sounds_of
+from loopsphere.explain.sounds import SOUNDS, by_register, sounds_of
 from loopsphere.synth import LoopSpec, render
 
 MUSIC, GUITAR, BASS_GUITAR, DRUM_KIT, FLUTE = 132, 135, 137, 157, 191
@@ -37,6 +37,21 @@ def test_a_row_recovered_with_small_errors_says_the_same():
 
 def test_where_nothing_is_clearly_ahead_nothing_is_said():
     assert sounds_of(heard({}, {GUITAR: 0.5, DRUM_KIT: 0.45})) == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "word"),
+    [
+        (37.7, 52.7, "a bass"),
+        (37.7, 65.0, "a guitar"),  # tuned down
+        (40.0, 52.7, "a guitar"),
+        (None, None, "a guitar"),
+    ],
+)
+def test_what_plays_where_only_a_bass_does_is_one(low, high, word):
+    assert by_register("a guitar", low, high) == word
+    assert by_register("a synth", low, high) == "a synth"
+    assert by_register(None, low, high) is None
 
 
 def test_the_classes_of_a_word_count_together():

@@ -152,10 +152,29 @@ SOUNDS: dict[str, tuple[int, ...]] = {
 Classes that name no sound (moods, styles, rooms, effects, silence), classes above several words (music,
 animals, percussion, keyboards; but plucked strings are nearly always a guitar) and sounds of the body are
 left out: better no word than a foolish one."""
-_ALIKE = ("a guitar", "a bass")
+_GUITAR, _BASS = "a guitar", "a bass"
+_ALIKE = (_GUITAR, _BASS)
 """YAMNet hears a low guitar and a bass nearly alike, so these two need not be clear of each other."""
+_LOWEST_OF_A_GUITAR_MIDI = 38.5  # its lowest string is an E2, 40; D2 and lower is tuned down, or a bass
+_HIGHEST_OF_A_BASS_MIDI = 57.0
 _CLEAR = 1.25  # how far the first word must be ahead of the second
 _HEARD = 0.3  # how much of all that is heard the first word must be, lest something faint wins by default
+
+
+def by_register(sound: str | None, low_midi: float | None, high_midi: float | None) -> str | None:
+    """Call a guitar a bass if it plays where only a bass does.
+
+    Parameters
+    ----------
+    sound : str or None
+        From `sounds_of`.
+    low_midi, high_midi : float or None
+        Between them lies nearly all that the loop plays; None where it has no pitch.
+    """
+    if sound != _GUITAR or low_midi is None or high_midi is None:
+        return sound
+    is_low = low_midi < _LOWEST_OF_A_GUITAR_MIDI and high_midi < _HIGHEST_OF_A_BASS_MIDI
+    return _BASS if is_low else sound
 
 
 def sounds_of(classes: npt.NDArray[np.floating]) -> list[str | None]:
