@@ -20,7 +20,7 @@ from loopsphere.models.htsat import HTSAT
 from loopsphere.models.yamnet import Yamnet
 from loopsphere.types import Float32Array
 
-_WINDOWS_AT_ONCE = 16
+_WINDOWS_ON_CPU, _WINDOWS_ON_GPU = 16, 256  # at once; on the CPU so few that they stay in its cache
 _ENOUGH_WINDOWS = 12
 
 
@@ -118,6 +118,7 @@ class TorchTagger:
 
     def __init__(self, network: Yamnet, device: torch.device, precision: str) -> None:
         self._device = device
+        self._n_at_once = _WINDOWS_ON_CPU if device.type == "cpu" else _WINDOWS_ON_GPU
         self._network = network.to(device).eval()
         self._network.run_layers_in(torch.bfloat16 if precision == "bfloat16" else torch.float32)
 
@@ -136,9 +137,9 @@ class TorchTagger:
         with _exact():
             windows = [self._windows(to_device(ring, self._device)) for ring in rings]
             n_windows = [len(clip) for clip in windows]
-            n_missing = -sum(n_windows) % _WINDOWS_AT_ONCE
+            n_missing = -sum(n_windows) % self._n_at_once
             every = torch.cat([*windows, windows[0].new_zeros(n_missing, *windows[0].shape[1:])])
-            heard = torch.cat([self._network(some) for some in torch.split(every, _WINDOWS_AT_ONCE)])
+            heard = torch.cat([self._network(some) for some in torch.split(every, self._n_at_once)])
             clips = torch.split(heard[: sum(n_windows)], n_windows)
             # A GPU is not waited for before the last of them.
             probabilities: Float32Array = torch.stack([clip.mean(0) for clip in clips]).cpu().numpy()
