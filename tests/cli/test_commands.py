@@ -179,6 +179,13 @@ def test_wrong_use_has_a_reason_and_a_status(tmp_path, arguments, status, messag
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 @pytest.mark.usefixtures("heard_interrupts")
+@pytest.mark.parametrize("verb", ["scan", "duplicates"])
+def test_a_folder_without_loops_stays_as_it_is(tmp_path, verb):
+    (tmp_path / "notes.txt").write_text("no loop")
+    assert run(verb, tmp_path).exit_code == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
 def test_ctrl_c_leaves_no_half_written_file(collection, tmp_path):
     out = tmp_path / "out"
     command = [sys.executable, "-m", "loopsphere", "demo", "--out", str(out), "--n-loops", "300"]

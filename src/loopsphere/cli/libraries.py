@@ -50,6 +50,7 @@ def chosen_library(
         raise UnknownNameError("--library and --no-library exclude each other")
     if none:
         return None
+    from loopsphere.audio import find_loops
     from loopsphere.library import DEFAULT_NAME, open_library
 
     if location is not None:
@@ -57,7 +58,8 @@ def chosen_library(
     if len(sources) != 1 or sources[0] in ("", "-") or not Path(sources[0]).is_dir():
         return None
     own = Path(sources[0]) / DEFAULT_NAME
-    if not make and not own.is_dir():
+    # A folder without loops has nothing to remember, and stays as it is.
+    if not own.is_dir() and not (make and find_loops(sources)[0]):
         return None
     try:
         return open_library(own)
