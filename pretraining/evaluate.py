@@ -27,6 +27,7 @@ from loopsphere.models.htsat import HTSAT
 from pretraining.features73 import handmade_features, log_mel_statistics, pyod_features
 from pretraining.material import (
     INSTRUMENT_CLASSES,
+    LMMS_SAMPLES,
     Matrix,
     Mel,
     RealLoops,
@@ -278,6 +279,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--encoder", default="bundled", help="path of a checkpoint, or 'bundled'")
     parser.add_argument("--data", type=Path, default=_data_folder(), help="folder that has the real loops")
+    parser.add_argument("--lmms", type=Path, default=LMMS_SAMPLES, help="folder of LMMS's samples")
     parser.add_argument("--pool-eval", type=Path, default=Path("pretraining/pool-eval"))
     parser.add_argument("--out", type=Path, default=Path("pretraining/runs/main"))
     parser.add_argument("--cache", type=Path, default=Path("pretraining/runs/evaluation-cache"))
@@ -292,7 +294,10 @@ def main() -> None:
     rendered = RenderedLoops(arguments.pool_eval, loops, arguments.n_rendered)
     some = [rendered.mel(index) for index in range(min(len(rendered), _N_FOR_STATISTICS))]
     randoms = tuple(random_encoder(encoder, seed, some) for seed in range(N_RANDOM))
-    bench = Bench(RealLoops(loops), rendered, encoder, randoms, arguments.cache)
+    lmms = arguments.lmms if arguments.lmms.is_dir() else None
+    if lmms is None:
+        log.info("no loops in %s: the evaluation goes on without LMMS's", arguments.lmms)
+    bench = Bench(RealLoops(loops, lmms), rendered, encoder, randoms, arguments.cache)
     results = evaluate(bench)
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "evaluation.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

@@ -33,6 +33,14 @@ INSTRUMENT_CLASSES = {
 }
 """The classes of real loops that serve as normal, and the family of each among rendered ones."""
 _NOT_LOOPS = ("bass_note", "guitar_note", "drum_hit", "other_note")
+LMMS_SAMPLES = Path("/usr/share/lmms/samples")
+"""Where Debian's lmms-common puts its loops (GPL-2 or later); the evaluation alone hears them."""
+_LMMS_LOOPS = (
+    ("bassloops/*synth*.ogg", "synth_loop"),
+    ("bassloops/*.ogg", "bass_loop"),
+    ("beats/*.ogg", "drum_loop"),
+    ("latin/*guitar*.ogg", "guitar_loop"),
+)
 _ORIGINS = {"musescore": "fluidr3"}
 """MuseScore General grew out of FluidR3 and shares samples with it: they count as one source."""
 
@@ -43,7 +51,14 @@ def origin(source: str) -> str:
 
 
 class RealLoops:
-    """The loops of a manifest (single notes and hits are left out).
+    """The loops of a manifest (single notes and hits are left out), and LMMS's.
+
+    Parameters
+    ----------
+    folder : Path
+        That of the manifest.
+    lmms : Path or None
+        Folder of LMMS's samples; none of them without.
 
     Attributes
     ----------
@@ -53,10 +68,12 @@ class RealLoops:
         Family (or class, where a class is no instrument's), player or pattern, repository; one a loop.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, lmms: Path | None = None) -> None:
         self.folder = folder
         with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
             self.rows = [row for row in csv.DictReader(file) if row["class"] not in _NOT_LOOPS]
+        if lmms is not None:
+            self.rows += _lmms_rows(lmms)
         self.labels = [INSTRUMENT_CLASSES.get(row["class"], row["class"]) for row in self.rows]
         self.groups = [row["group"] for row in self.rows]
         self.sources = [row["source_repo"] for row in self.rows]
@@ -75,6 +92,18 @@ class RealLoops:
     def mel(self, index: int) -> Mel:
         """Return a loop's log-mel."""
         return log_mel(self.waveform(index), BUNDLED)
+
+
+def _lmms_rows(folder: Path) -> list[dict[str, str]]:
+    """Return rows as a manifest has them; each loop is of the first class whose pattern it fits."""
+    found: dict[Path, str] = {}
+    for pattern, label in _LMMS_LOOPS:
+        for path in sorted(folder.glob(pattern)):
+            found.setdefault(path, label)
+    return [
+        {"path": str(path), "class": label, "group": f"lmms:{path.stem[:4]}", "source_repo": "LMMS/lmms"}
+        for path, label in found.items()
+    ]
 
 
 class RenderedLoops:

@@ -115,6 +115,23 @@ def stability() -> ModuleType:
     return importlib.import_module("pretraining.stability")
 
 
+def test_lmms_loops_join_those_of_the_manifest_and_each_has_one_class(tmp_path: Path) -> None:
+    pytest.importorskip("fluidsynth", reason="FluidSynth is not installed", exc_type=ImportError)
+    material = importlib.import_module("pretraining.material")
+    manifest = (
+        "path,class,group,source_repo\na.flac,guitar_loop,player,here\nb.flac,guitar_note,player,here\n"
+    )
+    (tmp_path / "manifest.csv").write_text(manifest)
+    names = ("bassloops/rave_bass01", "bassloops/techno_synth01", "beats/break01", "latin/latin_guitar01")
+    for name in (*names, "latin/latin_brass01"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.ogg").touch()
+    loops = material.RealLoops(tmp_path, lmms=tmp_path)
+    assert sorted(loops.labels) == ["bass", "drums", "guitar", "guitar", "synth"]
+    assert sorted(set(loops.sources)) == ["LMMS/lmms", "here"]
+    assert len(material.RealLoops(tmp_path)) == 1
+
+
 @pytest.fixture(scope="module")
 def audio() -> npt.NDArray[np.float32]:
     time_s = np.arange(88_200)[:, None] / 44_100
