@@ -130,6 +130,9 @@ def changed(key: str, **fields):
         (changed("htsat_config", width=16), r"has shape .*, not"),
         (changed("mel_config", colour="red"), "unknown mel settings colour"),
         (changed("mel_config", filters="bark"), "mel settings cannot be used"),
+        (changed("mel_config", exponent=3), "mel settings cannot be used"),
+        (changed("mel_config", window_length=100_000), "mel settings cannot be used"),
+        (changed("mel_config", window_length=0.5), "mel settings cannot be used"),
         (changed("mel_config", fmax=5000.0), "mel settings cannot be used"),
         (changed("mel_config", hop_length=0), "mel settings cannot be used"),
         (
