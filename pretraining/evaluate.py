@@ -18,7 +18,7 @@ import torch
 
 from loopsphere.encoders import load_encoder
 from loopsphere.encoders.base import BATCH_SIZE, Encoder
-from loopsphere.encoders.joining import side_by_side
+from loopsphere.encoders.joining import mapped, side_by_side
 from loopsphere.encoders.torch_runtime import TorchRuntime
 from loopsphere.evaluate.intervals import mean_interval
 from loopsphere.features.config import BUNDLED
@@ -82,31 +82,37 @@ class Bench:
     def feature_sets(self, material: RealLoops | RenderedLoops) -> list[FeatureSet]:
         """Return the columns of the report, the encoder's first."""
         indices = range(len(material))
-        own, *randoms = (
+        randoms = (
             self.embedding(encoder, material.key(indices), lambda: map(material.waveform, indices))
-            for encoder in (self.encoder, *self.randoms)
+            for encoder in self.randoms
         )
         mels = (material.mel(index) for index in indices)
         # A piece at a time: librosa is slow, and a run that is stopped should not lose an hour of it.
         pieces = [indices[start : start + _LOOPS_A_FILE] for start in range(0, len(indices), _LOOPS_A_FILE)]
         audio = np.concatenate([self._audio_features(material, piece) for piece in pieces])
-        parts = self._parts(material, indices)
-        n_htsat = self.encoder.config.embedding_dim
         return [
-            FeatureSet("encoder", (own,)),
-            FeatureSet("without the map", (parts,)),
-            FeatureSet("HTS-AT alone", (parts[:, :n_htsat],)),
-            FeatureSet("YAMNet alone", (parts[:, n_htsat:],)),
+            *self._own_sets(material, indices),
             FeatureSet("random weights", tuple(randoms)),
             FeatureSet("73 hand-made", (audio[:, :73],)),
             FeatureSet("log-mel mean, std", (np.stack([log_mel_statistics(mel) for mel in mels]),)),
             FeatureSet("PyOD for_audio", (audio[:, 73:],), pyod_for_audio),
         ]
 
-    def _parts(self, material: RealLoops | RenderedLoops, indices: range) -> Matrix:
-        """Return what the encoder's networks say, side by side."""
-        path = self.cache / f"{material.key(indices)}-parts-{self.encoder.hash[:24]}.npy"
-        return kept_matrix(path, lambda: self._listen(map(material.waveform, indices)))
+    def _own_sets(self, material: RealLoops | RenderedLoops, indices: range) -> list[FeatureSet]:
+        """Return the columns of the encoder and, where it is made of two networks, of its parts."""
+        key = material.key(indices)
+        if self.encoder.tagger is None:
+            own = self.embedding(self.encoder, key, lambda: map(material.waveform, indices))
+            return [FeatureSet("encoder", (own,))]
+        path = self.cache / f"{key}-parts-{self.encoder.hash[:24]}.npy"
+        parts = kept_matrix(path, lambda: self._listen(map(material.waveform, indices)))
+        n_htsat = self.encoder.config.embedding_dim
+        return [
+            FeatureSet("encoder", (mapped(parts).astype(np.float64),)),
+            FeatureSet("without the map", (parts,)),
+            FeatureSet("HTS-AT alone", (parts[:, :n_htsat],)),
+            FeatureSet("YAMNet alone", (parts[:, n_htsat:],)),
+        ]
 
     def _listen(self, waveforms: Iterable[Waveform]) -> Iterator[Matrix]:
         while batch := [self.encoder.views(waveform) for waveform in islice(waveforms, BATCH_SIZE)]:

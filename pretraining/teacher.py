@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from loopsphere.features.config import MelConfig
-from loopsphere.features.mel import levelled, mel_power
+from loopsphere.features.listening import ring_sums
 from pretraining.musicnn import read_musicnn
 
 DIM = 200
@@ -59,11 +59,8 @@ def musicnn_ring(waveform: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     ring : float32 ndarray of shape (n_frames, 96)
         log10(1 + 10000 * power), frames by mel bands.
     """
-    config = MUSICNN_MEL
-    n_frames = max(1, round(waveform.size / config.hop_length))
-    # Not `size`: frames are whole hops, and the last one's end wraps by what is missing.
-    n_samples = (n_frames - 1) * config.hop_length + config.n_fft
-    around = np.resize(np.roll(levelled(waveform, waveform, config), config.n_fft // 2), n_samples)
-    power = _POWER_SCALE * mel_power(around, config, dtype=np.float32)
-    ring: npt.NDArray[np.float32] = np.log10(1.0 + _COMPRESSION * power)
+    begun_earlier = np.roll(waveform, MUSICNN_MEL.n_fft // 2)  # the first frame lies around the first sample
+    ring: npt.NDArray[np.float32] = np.log10(
+        1.0 + _COMPRESSION * _POWER_SCALE * ring_sums(begun_earlier, MUSICNN_MEL)
+    )
     return ring

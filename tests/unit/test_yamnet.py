@@ -15,7 +15,7 @@ from golden.make_yamnet import sounds
 from loopsphere.encoders.loading import YAMNET_FILE
 from loopsphere.encoders.torch_runtime import TorchTagger
 from loopsphere.errors import CheckpointError, FeatureError
-from loopsphere.features.listening import MAX_EXCERPTS, yamnet_ring
+from loopsphere.features.listening import MAX_EXCERPTS, window_starts, yamnet_ring
 from loopsphere.models import yamnet
 from loopsphere.models.yamnet_file import read_yamnet, save_yamnet
 
@@ -65,8 +65,8 @@ def test_the_plain_way_says_what_the_fused_one_says(
 ) -> None:
     windows = torch.from_numpy(yamnet_ring(melody(3.0)))[:288].view(3, 96, 64)
     said = []
-    for has in (yamnet._has_fused_convolution, lambda dtype: False):
-        monkeypatch.setattr(yamnet, "_has_fused_convolution", has)
+    for has in (yamnet.has_onednn, lambda *wanted: False):
+        monkeypatch.setattr(yamnet, "has_onednn", has)
         network = read_yamnet(YAMNET_FILE)
         network.run_layers_in(dtype)
         with torch.inference_mode():
@@ -102,6 +102,7 @@ def test_a_clip_sounds_the_same_alone_and_among_others(tagger: TorchTagger) -> N
 def test_windows_hear_all_of_a_ring(tagger: TorchTagger, n_frames: int, n_windows: int) -> None:
     numbered = torch.arange(n_frames, dtype=torch.float32)[:, None].expand(-1, 64)
     windows = tagger._windows(numbered)
+    assert len(window_starts(n_frames)) == n_windows
     assert windows.shape == (n_windows, 96, 64)
     assert set(windows[:, :, 0].flatten().tolist()) == set(range(n_frames))
     steps = windows[:, 1:, 0] - windows[:, :-1, 0]

@@ -1,6 +1,6 @@
 """From a path to mono float32 at the rate asked for; everything that can be wrong with a file ends here."""
 
-from loopsphere.audio.finding import AUDIO_EXTENSIONS, find_loops
+from loopsphere.audio.finding import AUDIO_EXTENSIONS, find_loops, holds_loops
 from loopsphere.audio.limits import (
     MAX_CHANNELS,
     MAX_DURATION_S,
@@ -20,6 +20,7 @@ __all__ = [
     "MIN_SAMPLE_RATE_HZ",
     "SILENCE_DBFS",
     "find_loops",
+    "holds_loops",
     "load_clip",
     "load_recording",
     "waveform_again",

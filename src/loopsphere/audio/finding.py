@@ -177,6 +177,11 @@ class _Finder:
         return subfolders, loops
 
 
+def holds_loops(folder: Path) -> bool:
+    """Tell whether `find_loops` would find any in a folder; looks no further than to the first."""
+    return any(loops for _, loops in _Finder()._walk(folder))
+
+
 def _read_list(stdin: TextIO) -> list[str]:
     """Read paths, one a line, or ended by NUL where there is one (as `find -print0` writes them)."""
     buffer = getattr(stdin, "buffer", None)

@@ -50,7 +50,7 @@ def chosen_library(
         raise UnknownNameError("--library and --no-library exclude each other")
     if none:
         return None
-    from loopsphere.audio import find_loops
+    from loopsphere.audio import holds_loops
     from loopsphere.library import DEFAULT_NAME, open_library
 
     if location is not None:
@@ -59,7 +59,7 @@ def chosen_library(
         return None
     own = Path(sources[0]) / DEFAULT_NAME
     # A folder without loops has nothing to remember, and stays as it is.
-    if not own.is_dir() and not (make and find_loops(sources)[0]):
+    if not own.is_dir() and not (make and holds_loops(own.parent)):
         return None
     try:
         return open_library(own)

@@ -39,8 +39,13 @@ def join(htsat: Float32Array, classes: Float32Array) -> Float32Array:
     -------
     embedding : float32 ndarray of shape (n_clips, 512)
     """
+    return mapped(side_by_side(htsat, classes))
+
+
+def mapped(rows: Matrix) -> Float32Array:
+    """Take parts that lie side by side, (n_clips, 777), through the map, to (n_clips, 512) of unit length."""
     # In float64 the result of a row does not depend on how many rows there are.
-    return _to_length(side_by_side(htsat, classes) @ _learnt_map(), 1.0).astype(np.float32)
+    return _to_length(rows @ _learnt_map(), 1.0).astype(np.float32)
 
 
 def side_by_side(htsat: Float32Array, classes: Float32Array) -> Matrix:
@@ -61,7 +66,7 @@ def taken_apart(embedding: npt.NDArray[np.floating]) -> list[Matrix]:
     htsat, classes : float64 ndarray of shape (n_clips, 256) and (n_clips, 521)
         At their lengths; of the classes' probabilities the square roots.
     """
-    rows = embedding.astype(np.float64) @ np.linalg.pinv(_learnt_map())
+    rows = embedding.astype(np.float64) @ _way_back()
     return np.split(_to_length(rows, float(np.linalg.norm([*LENGTHS.values()]))), [_DIMS["htsat"]], axis=1)
 
 
@@ -74,6 +79,12 @@ def _to_length(rows: Matrix, length: float) -> Matrix:
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     scaled: Matrix = rows * (length / np.maximum(norms, 1e-12))
     return scaled
+
+
+@lru_cache(maxsize=1)
+def _way_back() -> Matrix:
+    """Return the map's pseudoinverse, (512, 777)."""
+    return np.asarray(np.linalg.pinv(_learnt_map()), dtype=np.float64)
 
 
 @lru_cache(maxsize=1)

@@ -14,6 +14,7 @@ import torch
 from loopsphere.encoders.device_mel import to_device
 from loopsphere.encoders.precision import PRECISIONS
 from loopsphere.errors import LoopsphereError, UnknownNameError, first_line
+from loopsphere.features.listening import window_starts
 from loopsphere.models.attention_kernel import has_kernel
 from loopsphere.models.checkpoints import Checkpoint
 from loopsphere.models.htsat import HTSAT
@@ -21,7 +22,6 @@ from loopsphere.models.yamnet import Yamnet
 from loopsphere.types import Float32Array
 
 _WINDOWS_ON_CPU, _WINDOWS_ON_GPU = 16, 256  # at once; on the CPU so few that they stay in its cache
-_ENOUGH_WINDOWS = 12
 
 
 class TorchRuntime:
@@ -103,10 +103,8 @@ class TorchRuntime:
 class TorchTagger:
     """YAMNet on a device.
 
-    Windows of 0.96 s are laid all around each clip's ring, evenly and so densely that where the clip starts
-    hardly counts: half a window apart or less, and up to a window apart in clips of more than 6 s. They go
-    through the network in batches of one size, whichever clips they are of: a clip sounds the same alone and
-    among others.
+    Windows laid around each clip (`loopsphere.features.listening.window_starts`) go through the network in
+    batches of one size, whichever clips they are of: a clip sounds the same alone and among others.
 
     Parameters
     ----------
@@ -146,13 +144,9 @@ class TorchTagger:
             return probabilities
 
     def _windows(self, ring: torch.Tensor) -> torch.Tensor:
-        """Cut windows out of a ring, (n_windows, 96, 64); one that is shorter goes around more than once."""
-        n_frames, length = len(ring), self._network.config.n_frames
-        n_windows = 1
-        if n_frames > length:
-            n_windows = min(-(-2 * n_frames // length), max(_ENOUGH_WINDOWS, -(-n_frames // length)))
-        starts = torch.arange(n_windows, device=ring.device) * n_frames // n_windows
-        return ring[(starts[:, None] + torch.arange(length, device=ring.device)) % n_frames]
+        """Cut windows out of a ring, (n_windows, 96, 64)."""
+        frames = window_starts(len(ring))[:, None] + np.arange(self._network.config.n_frames)
+        return ring[torch.from_numpy(frames % len(ring)).to(ring.device)]
 
 
 def runtime_summary(device: str = "auto") -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from loopsphere.errors import FeatureError
 from loopsphere.features.config import MelConfig
@@ -28,6 +29,7 @@ _SCALE = 0.5  # frames of twice as many samples have twice the magnitude
 _OFFSET = 0.001
 MAX_EXCERPTS = 16
 _EXCERPT_FRAMES = 4 * YAMNET_MEL.n_frames
+_ENOUGH_WINDOWS = 12
 
 
 def yamnet_ring(waveform: Float32Array, *, power_of: MelPower = mel_power) -> Float32Array:
@@ -53,16 +55,53 @@ def yamnet_ring(waveform: Float32Array, *, power_of: MelPower = mel_power) -> Fl
     FeatureError
         `waveform` is not 1-D, is empty or is not finite.
     """
-    config = YAMNET_MEL
+    magnitude = _SCALE * ring_sums(waveform, YAMNET_MEL, power_of=power_of)
+    ring: Float32Array = np.log(magnitude + np.float32(_OFFSET))
+    if len(ring) > MAX_EXCERPTS * _EXCERPT_FRAMES:
+        starts = np.arange(MAX_EXCERPTS) * len(ring) // MAX_EXCERPTS
+        ring = ring[(starts[:, None] + np.arange(_EXCERPT_FRAMES)).ravel()]
+    return ring
+
+
+def ring_sums(waveform: Float32Array, config: MelConfig, *, power_of: MelPower = mel_power) -> Float32Array:
+    """Return the sums in mel bands of frames that go on from a clip's end to its beginning.
+
+    Parameters
+    ----------
+    waveform : float32 ndarray of shape (n_samples,)
+        Mono, at `config.sample_rate`.
+    config : MelConfig
+    power_of : callable
+        Computes the spectra.
+
+    Returns
+    -------
+    sums : float32 ndarray of shape (n_frames, n_mels)
+        As many frames as hops fit the clip best, at least one.
+
+    Raises
+    ------
+    FeatureError
+        `waveform` is not 1-D, is empty or is not finite.
+    """
     if waveform.ndim != 1 or waveform.size == 0 or not np.isfinite(waveform).all():
         raise FeatureError(f"a waveform must be 1-D, finite and not empty; got shape {waveform.shape}")
     n_frames = max(1, round(waveform.size / config.hop_length))
     # Not `size`: frames are whole hops, and the last one's end wraps by what is missing.
     n_samples = (n_frames - 1) * config.hop_length + config.n_fft
     around = np.resize(levelled(waveform, waveform, config), n_samples)
-    magnitude = _SCALE * power_of(around, config, dtype=np.float32)
-    ring: Float32Array = np.log(magnitude + np.float32(_OFFSET))
-    if n_frames > MAX_EXCERPTS * _EXCERPT_FRAMES:
-        starts = np.arange(MAX_EXCERPTS) * n_frames // MAX_EXCERPTS
-        ring = ring[(starts[:, None] + np.arange(_EXCERPT_FRAMES)).ravel()]
-    return ring
+    return power_of(around, config, dtype=np.float32)
+
+
+def window_starts(n_frames: int) -> npt.NDArray[np.int64]:
+    """Return where YAMNet's windows begin on a ring of so many frames.
+
+    They lie evenly and so densely that where the clip starts hardly counts: half a window apart or less, and
+    up to a window apart in clips of more than 6 s. A ring that is shorter than a window has one, which goes
+    around more than once.
+    """
+    length = YAMNET_MEL.n_frames
+    n_windows = 1
+    if n_frames > length:
+        n_windows = min(-(-2 * n_frames // length), max(_ENOUGH_WINDOWS, -(-n_frames // length)))
+    return np.arange(n_windows) * n_frames // n_windows

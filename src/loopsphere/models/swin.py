@@ -13,13 +13,13 @@ the processor's cache, and bfloat16 on the CPU has ways of its own (`_is_plain_b
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from loopsphere.models.attention_kernel import attend, has_kernel
+from loopsphere.models.onednn import has_onednn
 
 _MASKED = -100.0  # Swin's value for pairs that a shifted window must keep apart
 _ROWS = 1024  # about how many go through a linear layer at once
@@ -73,7 +73,8 @@ class Linear(nn.Linear):
 
     def pack(self) -> None:
         """Keep the weights, which are final now, in oneDNN's order too, if this layer will run in it."""
-        if self.weight.dtype == torch.bfloat16 and self.weight.device.type == "cpu" and _has_fused_linear():
+        is_fast = self.weight.dtype == torch.bfloat16 and self.weight.device.type == "cpu"
+        if is_fast and has_onednn(torch.bfloat16, "_linear_pointwise", "_reorder_linear_weight"):
             self.packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach(), _ROWS)
 
     def forward(self, rows: Tensor, *, gelu: bool = False) -> Tensor:
@@ -86,15 +87,6 @@ class Linear(nn.Linear):
             return fused
         product = super().forward(rows)
         return functional.gelu(product) if gelu else product
-
-
-@cache
-def _has_fused_linear() -> bool:
-    """Tell whether this torch has oneDNN's linear layer, and a processor for it."""
-    names = ("_linear_pointwise", "_reorder_linear_weight", "_is_mkldnn_bf16_supported")
-    return all(hasattr(torch.ops.mkldnn, name) for name in names) and bool(
-        torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    )
 
 
 class WindowAttention(nn.Module):

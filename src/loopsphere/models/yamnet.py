@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from loopsphere.models.onednn import has_onednn
 
 _LOWEST, _HIGHEST = -6.9, 5.33
 """What eight bits can say of a log-mel in the release for phones."""
@@ -58,7 +59,8 @@ class Convolution(nn.Conv2d):
 
     def pack(self) -> None:
         """Keep the weights, which are final now, in oneDNN's order too, if this layer will run in it."""
-        if self.weight.device.type == "cpu" and _has_fused_convolution(self.weight.dtype):
+        names = ("_convolution_pointwise", "_reorder_convolution_weight")
+        if self.weight.device.type == "cpu" and has_onednn(self.weight.dtype, *names):
             weight = self.weight.detach()
             self.packed = torch.ops.mkldnn._reorder_convolution_weight(weight, *self._how())
 
@@ -77,15 +79,6 @@ class Convolution(nn.Conv2d):
     def _how(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int]:
         assert not isinstance(self.padding, str)
         return self.padding, self.stride, self.dilation, self.groups
-
-
-@cache
-def _has_fused_convolution(dtype: torch.dtype) -> bool:
-    """Tell whether this torch has oneDNN's convolution, and a processor for it."""
-    names = ("_convolution_pointwise", "_reorder_convolution_weight", "_is_mkldnn_bf16_supported")
-    return all(hasattr(torch.ops.mkldnn, name) for name in names) and (
-        dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    )
 
 
 class Yamnet(nn.Module):
