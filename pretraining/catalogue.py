@@ -20,10 +20,10 @@ from pretraining.patterns import (
 FAMILY_WEIGHTS: dict[str, float] = {
     "guitar": 0.20, "bass": 0.17, "drums": 0.20, "keys": 0.09, "organ": 0.035, "mallet": 0.03,
     "synth": 0.13, "strings": 0.035, "brass": 0.03, "reed": 0.025, "pipe": 0.02, "ethnic": 0.025,
-    "percussion": 0.01, "voice": 0.01, "sfx": 0.01, "mix": 0.04,
+    "percussion": 0.01, "voice": 0.01, "sfx": 0.01, "mix": 0.07,
 }  # fmt: skip
 FAMILIES: tuple[str, ...] = tuple(FAMILY_WEIGHTS)
-EVALUATION_WEIGHTS = FAMILY_WEIGHTS | {"drums": 0.17, "synth": 0.10}
+EVALUATION_WEIGHTS = FAMILY_WEIGHTS | {"drums": 0.17, "synth": 0.10, "mix": 0.04}
 """The evaluation keeps the shares of the first runs, so that all runs are judged on the same loops."""
 
 PATTERNS: dict[str, dict[Pattern, float]] = {

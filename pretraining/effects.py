@@ -245,6 +245,39 @@ def direct_input(rng: np.random.Generator, audio: Audio, notes: list[TimedNote])
     )
 
 
+def swell(rng: np.random.Generator, audio: Audio, notes: list[TimedNote]) -> Audio:
+    """Take the attack away, as a volume pedal does: chords fade in, and most of them ring in a large room."""
+    onsets_s = np.unique([note.start_s for note in notes])
+    onsets_s = onsets_s[np.diff(onsets_s, prepend=-1.0) > 0.12]
+    attack_s = _log_uniform(rng, 0.15, 2.0)
+    seconds = np.arange(len(audio)) / SAMPLE_RATE
+    since = seconds - onsets_s[np.maximum(np.searchsorted(onsets_s, seconds, side="right") - 1, 0)]
+    level = np.clip(since / attack_s, 0, 1) ** rng.uniform(0.7, 2.5)
+    # A level that jumps down at the next onset would click.
+    faded = sosfilt(butter(1, 12, fs=SAMPLE_RATE, output="sos"), level) * audio
+    wet = float(rng.uniform(0.4, 1.0)) if rng.random() < 0.7 else 0.0
+    size = float(rng.uniform(0.7, 1.0))
+    return _run(np.asarray(faded, dtype=np.float32), Reverb(size, float(rng.uniform(0.1, 0.7)), wet, 1 - wet))
+
+
+def sweep(rng: np.random.Generator, audio: Audio) -> Audio:
+    """A low-pass or a peak that moves: filter sweeps, wobbles, wah-wah."""
+    n_steps = 6
+    cutoffs_hz = np.geomspace(_log_uniform(rng, 120, 600), _log_uniform(rng, 1500, 9000), n_steps)
+    peak_db = float(rng.uniform(3, 15))
+    n_low_passes = int(rng.choice([0, 2], p=[0.4, 0.6]))
+    filtered = [
+        _run(audio, PeakFilter(cutoff, peak_db, 3.0), *(LowpassFilter(cutoff) for _ in range(n_low_passes)))
+        for cutoff in map(float, cutoffs_hz)
+    ]
+    seconds = np.arange(len(audio)) / SAMPLE_RATE
+    rate_hz = _log_uniform(rng, 0.06, 6)
+    # Between 0 and 1, up and down.
+    place = 0.5 - 0.5 * np.cos(2 * np.pi * rate_hz * seconds + rng.uniform(0, 2 * np.pi))
+    nearness = np.maximum(1 - np.abs(place * (n_steps - 1) - np.arange(n_steps)[:, None]), 0)
+    return np.asarray(np.einsum("st,st->t", nearness, np.stack(filtered)), dtype=np.float32)
+
+
 def mild_change(rng: np.random.Generator, audio: Audio) -> tuple[Audio, str]:
     """Change a loop in a way that leaves it the same loop; return it and the kind of change."""
     kind = str(rng.choice(["mp3", "eq", "resample", "lead_in", "trim"], p=[0.4, 0.15, 0.15, 0.18, 0.12]))

@@ -18,7 +18,7 @@ import torch
 
 from loopsphere.encoders import load_encoder
 from loopsphere.encoders.base import BATCH_SIZE, Encoder
-from loopsphere.encoders.joining import mapped, side_by_side
+from loopsphere.encoders.joining import DIMS, mapped, side_by_side
 from loopsphere.encoders.torch_runtime import TorchRuntime
 from loopsphere.evaluate.intervals import mean_interval
 from loopsphere.features.config import BUNDLED
@@ -106,12 +106,13 @@ class Bench:
             return [FeatureSet("encoder", (own,))]
         path = self.cache / f"{key}-parts-{self.encoder.hash[:24]}.npy"
         parts = kept_matrix(path, lambda: self._listen(map(material.waveform, indices)))
-        n_htsat = self.encoder.config.embedding_dim
+        htsat, classes, families = np.split(parts, np.cumsum([*DIMS.values()])[:-1], axis=1)
         return [
             FeatureSet("encoder", (mapped(parts).astype(np.float64),)),
             FeatureSet("without the map", (parts,)),
-            FeatureSet("HTS-AT alone", (parts[:, :n_htsat],)),
-            FeatureSet("YAMNet alone", (parts[:, n_htsat:],)),
+            FeatureSet("HTS-AT alone", (htsat,)),
+            FeatureSet("YAMNet alone", (classes,)),
+            FeatureSet("families alone", (families,)),
         ]
 
     def _listen(self, waveforms: Iterable[Waveform]) -> Iterator[Matrix]:

@@ -31,10 +31,18 @@ from pretraining.catalogue import (
 )
 from pretraining.drumkits import HYDROGEN
 from pretraining.drums import drum_groove
-from pretraining.effects import apply_effects, direct_input, draw_effects, mild_change, to_unit_peak
+from pretraining.effects import (
+    apply_effects,
+    direct_input,
+    draw_effects,
+    mild_change,
+    sweep,
+    swell,
+    to_unit_peak,
+)
 from pretraining.foley import draw_foley
 from pretraining.music import Song, TimedNote, make_song, perform
-from pretraining.patterns import choose_pattern
+from pretraining.patterns import choose_pattern, pad
 from pretraining.quantise import to_bytes
 from pretraining.sources import SAMPLE_RATE, SOUNDFONTS, Audio, RecordedNotes, SoundFont, play_synth
 from pretraining.teacher import Teacher
@@ -51,6 +59,11 @@ CHANCE_OF_FOLEY = 0.08
 CHANCE_OF_TWIN = 0.35
 CHANCE_OF_CROP = 0.25
 CHANCE_OF_DIRECT_INPUT = {"guitar": 0.4, "bass": 0.25}
+CHANCE_OF_SWELL = {
+    "keys": 0.16, "synth": 0.1, "organ": 0.1, "strings": 0.08, "mallet": 0.08, "voice": 0.08, "guitar": 0.05,
+}  # fmt: skip
+CHANCE_OF_SWEEP = {"synth": 0.2, "bass": 0.07, "keys": 0.05, "guitar": 0.05, "organ": 0.05, "drums": 0.04}
+"""Swells and sweeps are training's alone: the evaluation's pool stays as it was before them."""
 TAIL_S = 1.8
 _DATA = os.environ.get("LOOPSPHERE_DATA", Path(__file__).parents[2] / "shared" / "data")
 RECORDED_NOTES = Path(_DATA) / "loops"
@@ -99,11 +112,7 @@ class Studio:
         family = draw_family(rng, evaluation=self._evaluation)
         cropped = rng.random() < CHANCE_OF_CROP
         song = make_song(rng, extra_bars=int(rng.integers(1, 3)) if cropped else 0)
-        roles = (
-            [family]
-            if family != "mix"
-            else ["drums", "bass", str(rng.choice(["guitar", "keys", "synth", "organ"]))]
-        )
+        roles = [family] if family != "mix" else self._mixed(rng)
         parts = [self._play(rng, song, role) for role in roles]
         gains = [1.0] if len(parts) == 1 else rng.uniform(0.35, 1.0, len(parts))
         mixed = sum(
@@ -120,12 +129,20 @@ class Studio:
         labels["n_samples"] = len(audio)
         return to_unit_peak(audio), labels
 
+    def _mixed(self, rng: np.random.Generator) -> list[str]:
+        """Draw what plays in a mix."""
+        if self._evaluation or rng.random() < 0.4:
+            return ["drums", "bass", str(rng.choice(["guitar", "keys", "synth", "organ"]))]
+        others = ["bass", "guitar", "keys", "synth", "synth", "strings", "brass", "voice", "mallet"]
+        return ["drums", *rng.choice(others, size=int(rng.integers(1, 4)), replace=False).tolist()]
+
     def _play(self, rng: np.random.Generator, song: Song, family: str) -> Part:
         instrument = draw_instrument(rng, self._instruments, family)
+        swells = not self._evaluation and rng.random() < CHANCE_OF_SWELL.get(family, 0.0)
         if family == "drums":
             style, notes = drum_groove(rng, song)
         else:
-            pattern = choose_pattern(rng, PATTERNS[family])
+            pattern = pad if swells else choose_pattern(rng, PATTERNS[family])
             style = pattern.__name__
             notes = pattern(rng, song, *_register(rng, instrument))
         looseness_s = float(rng.choice([0.0, 0.004, 0.009, 0.015]))
@@ -136,7 +153,13 @@ class Studio:
         effects: list[str] = []
         if rng.random() < CHANCE_OF_DIRECT_INPUT.get(family, 0.0):
             audio = direct_input(rng, audio, timed)
-            effects = ["direct_input"]
+            effects.append("direct_input")
+        if swells:
+            audio = swell(rng, audio, timed)
+            effects.append("swell")
+        if not self._evaluation and rng.random() < CHANCE_OF_SWEEP.get(family, 0.0):
+            audio = sweep(rng, audio)
+            effects.append("sweep")
         return Part(instrument, style, timed, audio, effects)
 
     def _sound(

@@ -207,7 +207,7 @@ def heard_as(embedded: EmbedResult, rows: npt.NDArray[np.int64]) -> list[str | N
     """Return what loops sound like, in a word of `SOUNDS`; None where the encoder does not tell."""
     if embedded.encoder != "bundled":
         return [None] * len(rows)
-    *_, classes = taken_apart(embedded.embedding[rows])
+    _, classes, _ = taken_apart(embedded.embedding[rows])
     return sounds_of(classes)
 
 

@@ -93,6 +93,6 @@ def test_rendered_instruments_are_heard_as_what_they_are(instrument: str, style:
         LoopSpec(instrument=instrument, style=style, bars=2, seed=seed, sample_rate=32_000)
         for seed in range(5)
     ]
-    *_, classes = taken_apart(load_encoder(device="cpu").embed(map(render, specs)))
+    _, classes, _ = taken_apart(load_encoder(device="cpu").embed(map(render, specs)))
     sounds = sounds_of(classes)
     assert sounds.count(sound) >= 4, sounds

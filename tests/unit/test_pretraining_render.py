@@ -13,14 +13,14 @@ pytest.importorskip("fluidsynth", reason="FluidSynth is not installed", exc_type
 
 from pretraining.drumkits import HYDROGEN
 from pretraining.drums import GROOVES
-from pretraining.effects import MEDIUM, PRODUCTION, amp, direct_input, mild_change
+from pretraining.effects import MEDIUM, PRODUCTION, amp, direct_input, mild_change, sweep, swell
 from pretraining.music import TimedNote
 from pretraining.render import FETCHED_NOTES, SPLITS, Studio, render_shard
 from pretraining.sources import SAMPLE_RATE, SOUNDFONTS, RecordedNotes, SoundFont, play_synth
 
 from loopsphere.features.config import BUNDLED
 
-EFFECTS = [amp, *(effect for effect, _ in (*PRODUCTION, *MEDIUM))]
+EFFECTS = [amp, sweep, *(effect for effect, _ in (*PRODUCTION, *MEDIUM))]
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +153,24 @@ def test_direct_input_keeps_the_length() -> None:
     changed = direct_input(np.random.default_rng(0), audio, [TimedNote(0.2, 0.5, 50, 90)])
     assert changed.shape == audio.shape
     assert np.isfinite(changed).all()
+
+
+def test_a_swell_takes_the_attack_away() -> None:
+    starts_s = (0.0, 1.0, 2.0)
+    notes = [TimedNote(start, start + 1.0, 60, 90) for start in starts_s]
+    plucked = np.exp(-4 * (np.arange(3 * SAMPLE_RATE) / SAMPLE_RATE % 1)) * np.sin(
+        np.arange(3 * SAMPLE_RATE) / 20
+    )
+    n_attack = SAMPLE_RATE // 40
+
+    def share_of_attacks(audio: np.ndarray) -> float:
+        attacks = [int(start * SAMPLE_RATE) for start in starts_s]
+        return sum(float(np.square(audio[a : a + n_attack]).sum()) for a in attacks) / np.square(audio).sum()
+
+    for seed in range(8):
+        swelled = swell(np.random.default_rng(seed), plucked.astype(np.float32), notes)
+        assert len(swelled) == len(plucked)
+        assert share_of_attacks(swelled) < 0.5 * share_of_attacks(plucked)
 
 
 @pytest.mark.parametrize("seed", range(8))

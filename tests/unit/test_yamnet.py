@@ -45,7 +45,7 @@ def test_what_is_heard_is_what_the_published_graph_hears(name: str) -> None:
 def test_classes_are_those_of_the_published_graph(name: str) -> None:
     """Which computes in eight bits: a probability of 0.3 may be 0.05 off in it."""
     with torch.inference_mode():
-        found = read_yamnet(YAMNET_FILE)(torch.from_numpy(yamnet_ring(SOUNDS[name])[None, :96]))[0].numpy()
+        found = read_yamnet(YAMNET_FILE)(torch.from_numpy(yamnet_ring(SOUNDS[name])[None, :96]))[0][0].numpy()
     published = np.array(GOLDEN[name]["probabilities"])
     assert published.max() > 0.2
     assert np.corrcoef(found, published)[0, 1] > 0.98
@@ -55,8 +55,9 @@ def test_classes_are_those_of_the_published_graph(name: str) -> None:
 def test_half_precision_hears_the_same(tagger: TorchTagger) -> None:
     fast = TorchTagger(read_yamnet(YAMNET_FILE), CPU, "bfloat16")
     rings = [yamnet_ring(melody(4.0)), yamnet_ring(SOUNDS["beat"])]
-    for exact, rounded in zip(tagger(rings), fast(rings), strict=True):
-        assert cosine(exact, rounded) > 0.999
+    for exactly, fast_one in zip(tagger(rings), fast(rings), strict=True):
+        for exact, rounded in zip(exactly, fast_one, strict=True):
+            assert cosine(exact, rounded) > 0.999
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -71,7 +72,9 @@ def test_the_plain_way_says_what_the_fused_one_says(
         network.run_layers_in(dtype)
         with torch.inference_mode():
             said.append(network(windows))
-    torch.testing.assert_close(*said, atol=1e-3, rtol=0)
+    (classes, features), (plain_classes, plain_features) = said
+    torch.testing.assert_close(classes, plain_classes, atol=1e-3, rtol=0)
+    torch.testing.assert_close(features, plain_features, atol=0.02, rtol=0)
 
 
 @pytest.mark.parametrize("n_frames", [30, 120, 500])
@@ -79,21 +82,35 @@ def test_the_plain_way_says_what_the_fused_one_says(
 def test_where_a_ring_starts_hardly_counts(tagger: TorchTagger, n_frames: int, share: float) -> None:
     ring = yamnet_ring(melody(8.0))[:n_frames]
     moved = np.roll(ring, round(share * n_frames), axis=0)
-    assert cosine(*tagger([moved, ring])) > 0.97
+    classes, features = tagger([moved, ring])
+    assert cosine(*classes) > 0.97
+    assert cosine(*features) > 0.94
 
 
 @pytest.mark.parametrize("n_frames", [30, 96, 240])
 def test_a_loop_sounds_the_same_said_twice(tagger: TorchTagger, n_frames: int) -> None:
     ring = yamnet_ring(melody(8.0))[:n_frames]
-    assert cosine(*tagger([np.tile(ring, (2, 1)), ring])) > 0.97
+    for said in tagger([np.tile(ring, (2, 1)), ring]):
+        assert cosine(*said) > 0.97
 
 
 def test_a_clip_sounds_the_same_alone_and_among_others(tagger: TorchTagger) -> None:
     rings = [yamnet_ring(melody(seconds)) for seconds in (0.5, 3.0, 20.0)]
-    together = tagger(rings)
-    assert together.shape == (3, 521)
-    for ring, row in zip(rings, together, strict=True):
-        np.testing.assert_allclose(tagger([ring])[0], row, atol=1e-6)
+    classes, features = tagger(rings)
+    assert classes.shape == (3, 521)
+    assert features.shape == (3, 1024)
+    for place, ring in enumerate(rings):
+        alone = tagger([ring])
+        np.testing.assert_allclose(alone[0][0], classes[place], atol=1e-6)
+        np.testing.assert_allclose(alone[1][0], features[place], atol=1e-5)
+
+
+def test_classes_are_told_from_the_features() -> None:
+    network = read_yamnet(YAMNET_FILE)
+    with torch.inference_mode():
+        classes, features = network(torch.from_numpy(yamnet_ring(melody(1.0))[None, :96]))
+        torch.testing.assert_close(torch.sigmoid(network.classes(features)), classes)
+    assert 0 <= features.min() < features.max() <= 6
 
 
 @pytest.mark.parametrize(

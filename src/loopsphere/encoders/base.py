@@ -48,8 +48,8 @@ class Runtime(Protocol):
 class Tagger(Protocol):
     """Something that runs a YAMNet; see `loopsphere.encoders.torch_runtime.TorchTagger`."""
 
-    def __call__(self, rings: Sequence[Float32Array]) -> Float32Array:
-        """Return the probabilities of classes of clips, (n_clips, 521)."""
+    def __call__(self, rings: Sequence[Float32Array]) -> tuple[Float32Array, Float32Array]:
+        """Return of clips the probabilities of classes, (n_clips, 521), and features, (n_clips, 1024)."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ class Encoder:
         return join(htsat, *heard) if heard else htsat
 
     def parts(self, views: Sequence[Views]) -> list[Float32Array]:
-        """Return what each network says of clips: HTS-AT's output and, with a tagger, its probabilities.
+        """Return what each network says of clips: HTS-AT's output and, with a tagger, its two.
 
         Parameters
         ----------
@@ -217,7 +217,8 @@ class Encoder:
 
         Returns
         -------
-        parts : list of one or two float32 ndarrays of shape (n_clips, n_columns)
+        parts : list of one or three float32 ndarrays of shape (n_clips, n_columns)
+            Output of HTS-AT, probabilities of classes, features.
 
         Raises
         ------
@@ -230,7 +231,7 @@ class Encoder:
         rings = [clip.ring for clip in views if clip.ring is not None]
         if len(rings) != len(views):
             raise FeatureError("these are not views of this encoder: they have no ring for its tagger")
-        return [htsat, self.tagger(rings)]
+        return [htsat, *self.tagger(rings)]
 
     def _embed_spectra(self, spectra: Sequence[Float32Array]) -> Float32Array:
         for clip in spectra:

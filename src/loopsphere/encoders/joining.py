@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,48 +15,99 @@ from loopsphere.types import Float32Array
 
 JOINT_DIM = 512
 JOINING_FILE = Path(__file__).parents[1] / "weights" / "joining.safetensors"
-LENGTHS = {"htsat": 0.7, "classes": 1.0}
+LENGTHS = {"htsat": 0.7, "classes": 1.0, "families": 0.7}
 """Of the parts; chosen by 5-NN AUROC on real and on rendered loops, which moves slowly with them."""
-_DIMS = {"htsat": 256, "classes": 521}
+DIMS = {"htsat": 256, "classes": 521, "families": 16}
+"""Columns of the parts."""
+N_HEARD = 256 + 521 + 1024
+"""Columns of `heard`, which families are told from."""
 
 Matrix = npt.NDArray[np.float64]
 
 
-def join(htsat: Float32Array, classes: Float32Array) -> Float32Array:
-    """Make one embedding of unit length of the parts, by a linear map that was learnt from rendered loops.
+class Joining(NamedTuple):
+    """What was learnt from rendered loops.
+
+    Attributes
+    ----------
+    families_weight, families_bias : float64 ndarray of shape (1801, 16) and (16,)
+        A linear classifier of families of instruments, on rows of `heard`.
+    map : float64 ndarray of shape (793, 512)
+    shared : float64 ndarray of shape (512,)
+        A part of what all loops have in common; its length is below 1.
+    """
+
+    families_weight: Matrix
+    families_bias: Matrix
+    map: Matrix
+    shared: Matrix
+
+
+def join(htsat: Float32Array, classes: Float32Array, features: Float32Array) -> Float32Array:
+    """Make one embedding of unit length of what the networks say, by a linear map learnt from rendered loops.
 
     Directions in which loops of one family differ count less than they would, and so do directions in which
     loops hardly differ at all; the least of these are left out. `pretraining/joining.py` learns the map and
     says how. It ends in a rotation that spreads every part over all columns, so that standardising the
     columns, which many detectors do first, neither undoes this balance nor blows up columns that hardly vary.
+    Half of what all loops have in common is taken away, so that the cosine of two loops tells them apart.
 
     Parameters
     ----------
     htsat : float32 ndarray of shape (n_clips, 256)
     classes : float32 ndarray of shape (n_clips, 521)
         YAMNet's probabilities; see `loopsphere.models.yamnet.Yamnet`.
+    features : float32 ndarray of shape (n_clips, 1024)
+        Its features.
 
     Returns
     -------
     embedding : float32 ndarray of shape (n_clips, 512)
     """
-    return mapped(side_by_side(htsat, classes))
+    return mapped(side_by_side(htsat, classes, features))
 
 
 def mapped(rows: Matrix) -> Float32Array:
-    """Take parts that lie side by side, (n_clips, 777), through the map, to (n_clips, 512) of unit length."""
+    """Take parts that lie side by side, (n_clips, 793), through the map, to (n_clips, 512) of unit length."""
     # In float64 the result of a row does not depend on how many rows there are.
-    return _to_length(rows @ _learnt_map(), 1.0).astype(np.float32)
+    learnt = _learnt()
+    return _to_length(_to_length(rows @ learnt.map, 1.0) - learnt.shared, 1.0).astype(np.float32)
 
 
-def side_by_side(htsat: Float32Array, classes: Float32Array) -> Matrix:
-    """Return the parts, each brought to its length, as rows of 777 columns.
+def side_by_side(htsat: Float32Array, classes: Float32Array, features: Float32Array) -> Matrix:
+    """Return the parts, each brought to its length, as rows of 793 columns.
 
-    Of the probabilities it is the square roots: distances between these, Hellinger's, see that a class
-    went from 0.01 to 0.04 as clearly as from 0.49 to 0.64.
+    The parts are HTS-AT's output, the classes that YAMNet hears, and the families of instruments that both
+    together sound like. Of probabilities it is the square roots: distances between these, Hellinger's, see
+    that a class went from 0.01 to 0.04 as clearly as from 0.49 to 0.64.
     """
-    parts = {"htsat": htsat.astype(np.float64), "classes": np.sqrt(classes.astype(np.float64))}
-    return np.concatenate([_to_length(part, LENGTHS[name]) for name, part in parts.items()], axis=1)
+    rows = heard(htsat, classes, features)
+    learnt = _learnt()
+    families = probabilities_of_families(rows, learnt.families_weight, learnt.families_bias)
+    return put_side_by_side(rows, families)
+
+
+def heard(htsat: Float32Array, classes: Float32Array, features: Float32Array) -> Matrix:
+    """Return all that the networks say as rows of 1801 columns: three pieces of unit length.
+
+    Of probabilities and features it is the square roots.
+    """
+    pieces = (htsat.astype(np.float64), *(np.sqrt(part.astype(np.float64)) for part in (classes, features)))
+    return np.concatenate([_to_length(piece, 1.0) for piece in pieces], axis=1)
+
+
+def probabilities_of_families(rows: Matrix, weight: Matrix, bias: Matrix) -> Matrix:
+    """Return how probable it is that loops are of each family, (n_clips, 16), from rows of `heard`."""
+    logits = rows @ weight + bias
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+
+
+def put_side_by_side(rows: Matrix, families: Matrix) -> Matrix:
+    """Return rows of `side_by_side`, from rows of `heard` and the probabilities of families."""
+    htsat, classes, _ = np.split(rows, np.cumsum([DIMS["htsat"], DIMS["classes"]]), axis=1)
+    parts = zip((htsat, classes, np.sqrt(families)), LENGTHS.values(), strict=True)
+    return np.concatenate([_to_length(part, length) for part, length in parts], axis=1)
 
 
 def taken_apart(embedding: npt.NDArray[np.floating]) -> list[Matrix]:
@@ -63,16 +115,24 @@ def taken_apart(embedding: npt.NDArray[np.floating]) -> list[Matrix]:
 
     Returns
     -------
-    htsat, classes : float64 ndarray of shape (n_clips, 256) and (n_clips, 521)
-        At their lengths; of the classes' probabilities the square roots.
+    htsat, classes, families : float64 ndarray of shape (n_clips, 256), (n_clips, 521) and (n_clips, 16)
+        At their lengths; of probabilities the square roots.
     """
-    rows = embedding.astype(np.float64) @ _way_back()
-    return np.split(_to_length(rows, float(np.linalg.norm([*LENGTHS.values()]))), [_DIMS["htsat"]], axis=1)
+    direction, shared = embedding.astype(np.float64), _learnt().shared
+    # What was of unit length lies in this direction from what is shared, and there only once.
+    along = direction @ shared
+    distance = np.sqrt(along**2 + 1.0 - shared @ shared) - along
+    rows = (distance[:, None] * direction + shared) @ _way_back()
+    together = _to_length(rows, float(np.linalg.norm([*LENGTHS.values()])))
+    return np.split(together, np.cumsum([*DIMS.values()])[:-1], axis=1)
 
 
 def joining_hash() -> str:
     """Return the SHA-256 hex digest of all that decides how parts are joined."""
-    return hashlib.sha256(repr(LENGTHS).encode() + _learnt_map().tobytes()).hexdigest()
+    digest = hashlib.sha256(repr(LENGTHS).encode())
+    for learnt in _learnt():
+        digest.update(learnt.tobytes())
+    return digest.hexdigest()
 
 
 def _to_length(rows: Matrix, length: float) -> Matrix:
@@ -83,20 +143,24 @@ def _to_length(rows: Matrix, length: float) -> Matrix:
 
 @lru_cache(maxsize=1)
 def _way_back() -> Matrix:
-    """Return the map's pseudoinverse, (512, 777)."""
-    return np.asarray(np.linalg.pinv(_learnt_map()), dtype=np.float64)
+    """Return the map's pseudoinverse, (512, 793)."""
+    return np.asarray(np.linalg.pinv(_learnt().map), dtype=np.float64)
 
 
 @lru_cache(maxsize=1)
-def _learnt_map() -> Matrix:
-    """Read the map, (777, 512)."""
+def _learnt() -> Joining:
+    """Read what was learnt."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     try:
-        learnt: Matrix = load_file(JOINING_FILE)["map"].astype(np.float64)
+        stored = load_file(JOINING_FILE)
+        learnt = Joining(*(stored[name].astype(np.float64) for name in Joining._fields))
     except (SafetensorError, OSError, KeyError) as error:
         raise CheckpointError(f"the bundled encoder's {JOINING_FILE} cannot be read: {error}") from error
-    if learnt.shape != (sum(_DIMS.values()), JOINT_DIM):
-        raise CheckpointError(f"the map in {JOINING_FILE} has shape {learnt.shape}")
+    n_families = DIMS["families"]
+    shapes = ((N_HEARD, n_families), (n_families,), (sum(DIMS.values()), JOINT_DIM), (JOINT_DIM,))
+    for name, array, shape in zip(Joining._fields, learnt, shapes, strict=True):
+        if array.shape != shape:
+            raise CheckpointError(f"{name} in {JOINING_FILE} has shape {array.shape}, not {shape}")
     return learnt

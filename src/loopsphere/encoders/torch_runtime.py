@@ -120,8 +120,8 @@ class TorchTagger:
         self._network = network.to(device).eval()
         self._network.run_layers_in(torch.bfloat16 if precision == "bfloat16" else torch.float32)
 
-    def __call__(self, rings: Sequence[Float32Array]) -> Float32Array:
-        """Return the probabilities of AudioSet's classes, the mean over each clip's windows.
+    def __call__(self, rings: Sequence[Float32Array]) -> tuple[Float32Array, Float32Array]:
+        """Return what YAMNet says of clips, the mean over each clip's windows.
 
         Parameters
         ----------
@@ -131,17 +131,20 @@ class TorchTagger:
         Returns
         -------
         probabilities : float32 ndarray of shape (n_clips, 521)
+            Of AudioSet's classes.
+        features : float32 ndarray of shape (n_clips, 1024)
         """
         with _exact():
             windows = [self._windows(to_device(ring, self._device)) for ring in rings]
             n_windows = [len(clip) for clip in windows]
             n_missing = -sum(n_windows) % self._n_at_once
             every = torch.cat([*windows, windows[0].new_zeros(n_missing, *windows[0].shape[1:])])
-            heard = torch.cat([self._network(some) for some in torch.split(every, self._n_at_once)])
-            clips = torch.split(heard[: sum(n_windows)], n_windows)
+            heard = [torch.cat(self._network(some), dim=1) for some in torch.split(every, self._n_at_once)]
+            clips = torch.split(torch.cat(heard)[: sum(n_windows)], n_windows)
             # A GPU is not waited for before the last of them.
-            probabilities: Float32Array = torch.stack([clip.mean(0) for clip in clips]).cpu().numpy()
-            return probabilities
+            means: Float32Array = torch.stack([clip.mean(0) for clip in clips]).cpu().numpy()
+            n_classes = self._network.config.n_classes
+            return means[:, :n_classes], means[:, n_classes:]
 
     def _windows(self, ring: torch.Tensor) -> torch.Tensor:
         """Cut windows out of a ring, (n_windows, 96, 64)."""

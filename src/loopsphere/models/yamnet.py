@@ -13,7 +13,7 @@ from loopsphere.models.onednn import has_onednn
 _LOWEST, _HIGHEST = -6.9, 5.33
 """What eight bits can say of a log-mel in the release for phones."""
 _LARGEST = 6.0
-_EXACT_FIRST, _EXACT_LAST = 3, 4
+_EXACT_FIRST, _EXACT_LAST = 3, 6
 """Layers that stay in float32: much of what bfloat16 loses is lost there, and little of the time is spent."""
 
 
@@ -124,8 +124,8 @@ class Yamnet(nn.Module):
             assert isinstance(layer, Convolution)
             layer.pack()
 
-    def forward(self, windows: Tensor) -> Tensor:
-        """Return how probable each class is in each window.
+    def forward(self, windows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return how probable each class is in each window, and what that is told from.
 
         Parameters
         ----------
@@ -136,8 +136,11 @@ class Yamnet(nn.Module):
         -------
         probabilities : float32 Tensor of shape (n_windows, n_classes)
             Each from 0 to 1; a sound may be of several classes.
+        features : float32 Tensor of shape (n_windows, 1024)
+            The last layer's responses, averaged over the window; 0 to 6.
         """
         image = windows[:, None].clamp(_LOWEST, _HIGHEST).contiguous(memory_format=torch.channels_last)
         for layer in self.layers:
             image = layer(image)
-        return torch.sigmoid(self.classes(image.float().mean(dim=(2, 3))))
+        features = image.float().mean(dim=(2, 3))
+        return torch.sigmoid(self.classes(features)), features
