@@ -208,7 +208,7 @@ class Encoder:
         return join(htsat, *heard) if heard else htsat
 
     def parts(self, views: Sequence[Views]) -> list[Float32Array]:
-        """Return what each network says of clips: HTS-AT's output and, with a tagger, its two.
+        """Return what the networks say of clips: HTS-AT's output and, with a tagger, classes and features.
 
         Parameters
         ----------
@@ -218,7 +218,7 @@ class Encoder:
         Returns
         -------
         parts : list of one or three float32 ndarrays of shape (n_clips, n_columns)
-            Output of HTS-AT, probabilities of classes, features.
+            HTS-AT's output; probabilities of classes, features.
 
         Raises
         ------
