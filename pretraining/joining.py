@@ -15,11 +15,10 @@ It does three things, in this order:
    which a detector that has seen thirty loops cannot tell from a difference. 512 stay.
 3. A rotation, a Hadamard matrix behind random signs, spreads all that over 512 columns.
 
-Of the mean of all that, half is taken away: with none the cosines of loops are crowded near 1, with all of it
-5-NN on standardised columns fares worse.
-
-Exponents, floors and the share of the mean were chosen by 5-NN AUROC on the loops of `pretraining.evaluate`, the
-floors with musicnn in YAMNet's place and without families. It moves slowly with them.
+Exponents and floors were chosen by 5-NN AUROC on the loops of `pretraining.evaluate`, the floors with musicnn in
+YAMNet's place and without families, the exponents also by how well `benchmarks/strangers.py` finds strangers. Both
+move slowly with them. Taking the mean of all embeddings away, or half of it, would spread cosines more, and does
+harm to both.
 """
 
 from __future__ import annotations
@@ -55,11 +54,10 @@ Matrix = npt.NDArray[np.float64]
 
 _SHARD_SIZE = 400
 _WITHIN_EXPONENT, _WITHIN_FLOOR = -0.25, 2.0
-_TOTAL_EXPONENT, _TOTAL_FLOOR = 0.375, 0.02
+_TOTAL_EXPONENT, _TOTAL_FLOOR = 0.125, 0.02
 _SEED_OF_SIGNS = 0
 _REGULARISATION = 1e-4
 _N_FOLDS = 4
-_SHARED = 0.5
 
 
 def learn_joining(rows: Matrix, families: Sequence[str]) -> Joining:
@@ -78,11 +76,7 @@ def learn_joining(rows: Matrix, families: Sequence[str]) -> Joining:
     scaler, regression = (step for _, step in classifier.fit(rows, families).steps)
     weight = regression.coef_ / scaler.scale_
     bias = regression.intercept_ - weight @ scaler.mean_
-    parts = put_side_by_side(rows, unseen)
-    learnt = learn_map(parts, families)
-    mapped = parts @ learnt
-    shared = _SHARED * (mapped / np.linalg.norm(mapped, axis=1, keepdims=True)).mean(axis=0)
-    return Joining(weight.T, bias, learnt, shared)
+    return Joining(weight.T, bias, learn_map(put_side_by_side(rows, unseen), families))
 
 
 def learn_map(joined: Matrix, families: Sequence[str]) -> Matrix:

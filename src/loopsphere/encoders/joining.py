@@ -33,14 +33,11 @@ class Joining(NamedTuple):
     families_weight, families_bias : float64 ndarray of shape (1801, 16) and (16,)
         A linear classifier of families of instruments, on rows of `heard`.
     map : float64 ndarray of shape (793, 512)
-    shared : float64 ndarray of shape (512,)
-        A part of what all loops have in common; its length is below 1.
     """
 
     families_weight: Matrix
     families_bias: Matrix
     map: Matrix
-    shared: Matrix
 
 
 def join(htsat: Float32Array, classes: Float32Array, features: Float32Array) -> Float32Array:
@@ -50,7 +47,6 @@ def join(htsat: Float32Array, classes: Float32Array, features: Float32Array) -> 
     loops hardly differ at all; the least of these are left out. `pretraining/joining.py` learns the map and
     says how. It ends in a rotation that spreads every part over all columns, so that standardising the
     columns, which many detectors do first, neither undoes this balance nor blows up columns that hardly vary.
-    Half of what all loops have in common is taken away, so that the cosine of two loops tells them apart.
 
     Parameters
     ----------
@@ -70,8 +66,7 @@ def join(htsat: Float32Array, classes: Float32Array, features: Float32Array) -> 
 def mapped(rows: Matrix) -> Float32Array:
     """Take parts that lie side by side, (n_clips, 793), through the map, to (n_clips, 512) of unit length."""
     # In float64 the result of a row does not depend on how many rows there are.
-    learnt = _learnt()
-    return _to_length(_to_length(rows @ learnt.map, 1.0) - learnt.shared, 1.0).astype(np.float32)
+    return _to_length(rows @ _learnt().map, 1.0).astype(np.float32)
 
 
 def side_by_side(htsat: Float32Array, classes: Float32Array, features: Float32Array) -> Matrix:
@@ -118,11 +113,7 @@ def taken_apart(embedding: npt.NDArray[np.floating]) -> list[Matrix]:
     htsat, classes, families : float64 ndarray of shape (n_clips, 256), (n_clips, 521) and (n_clips, 16)
         At their lengths; of probabilities the square roots.
     """
-    direction, shared = embedding.astype(np.float64), _learnt().shared
-    # What was of unit length lies in this direction from what is shared, and there only once.
-    along = direction @ shared
-    distance = np.sqrt(along**2 + 1.0 - shared @ shared) - along
-    rows = (distance[:, None] * direction + shared) @ _way_back()
+    rows = embedding.astype(np.float64) @ _way_back()
     together = _to_length(rows, float(np.linalg.norm([*LENGTHS.values()])))
     return np.split(together, np.cumsum([*DIMS.values()])[:-1], axis=1)
 
@@ -159,7 +150,7 @@ def _learnt() -> Joining:
     except (SafetensorError, OSError, KeyError) as error:
         raise CheckpointError(f"the bundled encoder's {JOINING_FILE} cannot be read: {error}") from error
     n_families = DIMS["families"]
-    shapes = ((N_HEARD, n_families), (n_families,), (sum(DIMS.values()), JOINT_DIM), (JOINT_DIM,))
+    shapes = ((N_HEARD, n_families), (n_families,), (sum(DIMS.values()), JOINT_DIM))
     for name, array, shape in zip(Joining._fields, learnt, shapes, strict=True):
         if array.shape != shape:
             raise CheckpointError(f"{name} in {JOINING_FILE} has shape {array.shape}, not {shape}")
