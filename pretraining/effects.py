@@ -246,7 +246,7 @@ def direct_input(rng: np.random.Generator, audio: Audio, notes: list[TimedNote])
 
 
 def swell(rng: np.random.Generator, audio: Audio, notes: list[TimedNote]) -> Audio:
-    """Take the attack away, as a volume pedal does: chords fade in, and most of them ring in a large room."""
+    """Let chords fade in, as a volume pedal does; most of them ring in a large room."""
     onsets_s = np.unique([note.start_s for note in notes])
     onsets_s = onsets_s[np.diff(onsets_s, prepend=-1.0) > 0.12]
     attack_s = _log_uniform(rng, 0.15, 2.0)

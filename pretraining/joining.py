@@ -15,10 +15,10 @@ It does three things, in this order:
    which a detector that has seen thirty loops cannot tell from a difference. 512 stay.
 3. A rotation, a Hadamard matrix behind random signs, spreads all that over 512 columns.
 
-Exponents and floors were chosen by 5-NN AUROC on the loops of `pretraining.evaluate`, the floors with musicnn in
-YAMNet's place and without families, the exponents also by how well `benchmarks/strangers.py` finds strangers. Both
-move slowly with them. Taking the mean of all embeddings away, or half of it, would spread cosines more, and does
-harm to both.
+Exponents and floors were chosen by 5-NN AUROC on the loops of `pretraining.evaluate`, the floors with musicnn
+in YAMNet's place and without families, the exponents also by how well `benchmarks/strangers.py` finds
+strangers. Both move slowly with them. Taking the mean of all embeddings away, or half of it, would spread
+cosines more, and does harm to both.
 """
 
 from __future__ import annotations
