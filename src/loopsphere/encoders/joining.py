@@ -19,8 +19,7 @@ LENGTHS = {"htsat": 0.7, "classes": 1.0, "families": 0.7}
 """Of the parts; chosen by 5-NN AUROC on real and on rendered loops, which moves slowly with them."""
 DIMS = {"htsat": 256, "classes": 521, "families": 16}
 """Columns of the parts."""
-N_HEARD = 256 + 521 + 1024
-"""Columns of `heard`, which families are told from."""
+_N_FEATURES = 1024
 
 Matrix = npt.NDArray[np.float64]
 
@@ -150,7 +149,8 @@ def _learnt() -> Joining:
     except (SafetensorError, OSError, KeyError) as error:
         raise CheckpointError(f"the bundled encoder's {JOINING_FILE} cannot be read: {error}") from error
     n_families = DIMS["families"]
-    shapes = ((N_HEARD, n_families), (n_families,), (sum(DIMS.values()), JOINT_DIM))
+    n_heard = DIMS["htsat"] + DIMS["classes"] + _N_FEATURES
+    shapes = ((n_heard, n_families), (n_families,), (sum(DIMS.values()), JOINT_DIM))
     for name, array, shape in zip(Joining._fields, learnt, shapes, strict=True):
         if array.shape != shape:
             raise CheckpointError(f"{name} in {JOINING_FILE} has shape {array.shape}, not {shape}")
