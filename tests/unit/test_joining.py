@@ -49,12 +49,15 @@ def test_the_length_of_a_part_does_not_count(parts: list[np.ndarray]) -> None:
 
 
 def test_what_was_joined_comes_apart_again_but_for_what_the_map_leaves_out(parts: list[np.ndarray]) -> None:
-    apart = taken_apart(join(*parts))
+    joined = join(*parts)
+    apart = taken_apart(joined)
     together = np.split(side_by_side(*parts), np.cumsum([*DIMS.values()])[:-1], axis=1)
     assert [part.shape for part in apart] == [(500, width) for width in DIMS.values()]
     for name, found, put in zip(DIMS, apart, together, strict=True):
         cosines = (found * put).sum(axis=1) / np.linalg.norm(found, axis=1) / np.linalg.norm(put, axis=1)
         assert np.median(cosines) > 0.75, name
+    again = join(apart[0].astype(np.float32), np.square(apart[1]), parts[2])
+    np.testing.assert_allclose(again, joined, atol=0.2)
 
 
 def test_what_yamnet_tells_classes_from_counts_for_families_alone(parts: list[np.ndarray]) -> None:
