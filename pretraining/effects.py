@@ -202,6 +202,7 @@ PRODUCTION: tuple[tuple[Effect, float], ...] = (
 MEDIUM: tuple[tuple[Effect, float], ...] = ((noise, 0.16), (bit_crush, 0.05), (resample, 0.08), (mp3, 0.14))
 """Effects in the order of a signal path, each with its chance in a loop that has any."""
 CHANCE_OF_EFFECTS = 0.55
+_PEDAL_DOWN_S = 0.04
 _AMP_CHANCES = {"guitar": 0.3, "bass": 0.12, "keys": 0.03, "organ": 0.1, "synth": 0.05}
 
 
@@ -251,10 +252,12 @@ def swell(rng: np.random.Generator, audio: Audio, notes: list[TimedNote]) -> Aud
     onsets_s = onsets_s[np.diff(onsets_s, prepend=-1.0) > 0.12]
     attack_s = _log_uniform(rng, 0.15, 2.0)
     seconds = np.arange(len(audio)) / SAMPLE_RATE
-    since = seconds - onsets_s[np.maximum(np.searchsorted(onsets_s, seconds, side="right") - 1, 0)]
-    level = np.clip(since / attack_s, 0, 1) ** rng.uniform(0.7, 2.5)
-    # A level that jumps down at the next onset would click.
-    faded = sosfilt(butter(1, 12, fs=SAMPLE_RATE, output="sos"), level) * audio
+    following = np.searchsorted(onsets_s, seconds, side="right")
+    since_s = seconds - onsets_s[np.maximum(following - 1, 0)]
+    until_s = np.append(onsets_s, np.inf)[following] - seconds
+    level = np.clip(since_s / attack_s, 0, 1) ** rng.uniform(0.7, 2.5)
+    # The pedal is down again before the next chord is struck: else its attack would be heard.
+    faded = level * np.clip(until_s / _PEDAL_DOWN_S, 0, 1) * audio
     wet = float(rng.uniform(0.4, 1.0)) if rng.random() < 0.7 else 0.0
     size = float(rng.uniform(0.7, 1.0))
     return _run(np.asarray(faded, dtype=np.float32), Reverb(size, float(rng.uniform(0.1, 0.7)), wet, 1 - wet))

@@ -167,6 +167,16 @@ def test_held_notes_swell(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(8))
+def test_of_chords_that_swell_no_attack_is_left(seed: int) -> None:
+    starts = (0.0, 1.0, 2.0)
+    attacks = np.zeros(3 * SAMPLE_RATE, dtype=np.float32)
+    for start in starts:
+        attacks[int(start * SAMPLE_RATE) :][: SAMPLE_RATE // 1000] = 1.0
+    swelled = swell(np.random.default_rng(seed), attacks, [TimedNote(start, 3.0, 60, 90) for start in starts])
+    assert np.square(swelled).sum() < 0.01 * np.square(attacks).sum()
+
+
+@pytest.mark.parametrize("seed", range(8))
 def test_a_twin_is_a_mild_change(seed: int) -> None:
     seconds = np.arange(3 * SAMPLE_RATE, dtype=np.float32) / SAMPLE_RATE
     audio = np.sin(2 * np.pi * 220 * seconds) * np.exp(-(seconds % 0.5) * 4)
