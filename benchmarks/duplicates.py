@@ -1,7 +1,7 @@
 """Whether copies are found and distinct loops left alone.
 
 A thousand distinct loops of twelve packs are the hard case: a pack's loops share player, tempo, key and
-style, and differ in their notes and their timing. Of each twentieth loop, copies of every kind are written
+style, and differ in their notes and their timing. Of each nineteenth loop, copies of every kind are written
 beside them, and versions that are related to it but no copies.
 
 Run `python benchmarks/duplicates.py --out benchmarks/duplicates.md`; about ten minutes on two cores.
@@ -27,7 +27,7 @@ from loopsphere.synth.spec import LoopSpec
 from loopsphere.types import Float32Array
 
 RATE_HZ = 44_100
-COPIED_EACH = 20
+COPIED_EACH = 19  # twelve packs take turns, and each should have its copies
 
 Write = Callable[[Path, Float32Array], Path]
 
@@ -88,7 +88,7 @@ def related_versions(spec: LoopSpec, waveform: Float32Array, number: int) -> dic
         "a hundredth faster": render(replace(spec, bpm=1.01 * spec.bpm)),
     }
     if spec.family != "drums":
-        versions["transposed"] = render(replace(spec, transpose=(-3, -2, 2, 3)[number % 4]))
+        versions["transposed"] = render(replace(spec, transpose=(-3, -2, 2, 3)[number // COPIED_EACH % 4]))
     return versions
 
 

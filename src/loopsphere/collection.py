@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +24,14 @@ from loopsphere.library.duplicates import (
     Verdict,
     connected,
     copy_candidates,
-    neighbour_candidates,
 )
+from loopsphere.library.moved import MOVED_KIND, have_equals, moved_candidates, moved_sketch
 from loopsphere.library.store import Library
-from loopsphere.types import EmbedResult
+from loopsphere.threads import n_cores, threads_each
+from loopsphere.types import EmbedResult, Float32Array
 
 _PAIRS_PER_WRITE = 2_000
-_N_NEIGHBOURS = 5
-_NEIGHBOUR_COSINE = 0.8
+_LOOPS_PER_WRITE = 128
 _HEARD_GAIN_DB = 0.5
 _SEEN_DELAY_S = 0.002
 
@@ -132,7 +134,7 @@ def find_duplicates(
     ----------
     embedded : EmbedResult
     related : bool, default=True
-        Also look among the nearest loops for one that is the other shifted in time or pitch.
+        Also look for loops that are another one shifted in time or pitch.
     library, progress
         As for `duplicate_groups`.
 
@@ -185,12 +187,45 @@ def _related(
     library: Library | None,
     progress: Progress,
 ) -> list[Judged]:
-    """Return the pairs of neighbours of which one is the other moved in time or pitch."""
+    """Return the pairs of loops of which one is the other moved in time or pitch."""
     # One loop of each recording: its copies would be each other's nearest and hide what is related.
     rows = np.unique(recordings, return_index=True)[1]
+    rows = rows[have_equals(embedded.durations_s[rows])]
+    sketches = _moved_sketches(embedded.subset(rows), library, progress)
+    rows = np.array([row for row in rows if embedded.audio_hashes[row] in sketches], dtype=np.int64)
+    if not len(rows):
+        return []
     hashes = [embedded.audio_hashes[row] for row in rows]
-    pairs = neighbour_candidates(hashes, embedded.embedding[rows], _N_NEIGHBOURS, _NEIGHBOUR_COSINE)
+    matrix = np.stack([sketches[audio_hash] for audio_hash in hashes])
+    pairs = moved_candidates(hashes, embedded.durations_s[rows], matrix)
     return _judged([pair for pair in pairs if pair not in copies], "related", embedded, library, progress)
+
+
+def _moved_sketches(
+    loops: EmbedResult, library: Library | None, progress: Progress
+) -> dict[str, Float32Array]:
+    """Return a sketch of each loop, by audio hash; not of those that can no longer be read."""
+    wanted = dict(zip(loops.audio_hashes, loops.paths, strict=True))
+    sketches = {} if library is None else library.vectors(MOVED_KIND, set(wanted))
+    missing = [audio_hash for audio_hash in wanted if audio_hash not in sketches]
+
+    def sketch(audio_hash: str) -> Float32Array | None:
+        waveform = waveform_again(wanted[audio_hash], COMPARISON_RATE_HZ)
+        return None if waveform is None else moved_sketch(waveform)
+
+    what = "looking for loops moved"
+    with threads_each(1), ThreadPoolExecutor(min(8, n_cores())) as pool:
+        for start in range(0, len(missing), _LOOPS_PER_WRITE):
+            progress(what, start, len(missing))
+            some = missing[start : start + _LOOPS_PER_WRITE]
+            made = zip(some, pool.map(sketch, some), strict=True)
+            new = {audio_hash: of for audio_hash, of in made if of is not None}
+            sketches |= new
+            if library is not None:
+                library.try_to(partial(library.put_vectors, MOVED_KIND, new))
+    if missing:
+        progress(what, len(missing), len(missing))
+    return sketches
 
 
 def _judged(

@@ -16,7 +16,7 @@ from loopsphere import collection
 from loopsphere.audio import load_clip
 from loopsphere.collection import DuplicateResult, duplicate_groups, find_duplicates
 from loopsphere.library import open_library
-from loopsphere.library.duplicates import VERDICTS_VERSION, neighbour_candidates
+from loopsphere.library.duplicates import VERDICTS_VERSION
 from loopsphere.library.fingerprint import FINGERPRINT_RATE_HZ, fingerprint, similar_pairs
 from loopsphere.synth import LoopSpec, render
 from loopsphere.types import EmbedResult
@@ -128,6 +128,40 @@ def test_moved_loops_are_related_however_many_copies_there_are(original, wavefor
     assert transposed.reason.startswith("the same notes, 2 semitones ")
 
 
+def test_a_moved_loop_is_found_among_many_takes_of_its_pack(original, waveform) -> None:
+    folder = original.parent
+    takes = [
+        write(folder / f"take {seed}.wav", render(replace(BASS, seed=seed, humanise_s=0.02)))
+        for seed in range(10, 40)
+    ]
+    begun_elsewhere = write(folder / "p shifted.wav", np.roll(waveform, RATE // 2))
+    lower = write(folder / "q lower.wav", render(replace(BASS, transpose=-3)))
+    found = find_duplicates(known([original, *takes, begun_elsewhere, lower]))
+    related = {(pair.first, pair.second): pair for pair in found.pairs}
+    assert related[str(original), str(begun_elsewhere)].kind == "time-shifted"
+    assert related[str(original), str(lower)].semitones == -3
+
+
+def test_notes_of_an_instrument_are_not_each_other_transposed(tmp_path: Path) -> None:
+    seconds = np.arange(2 * RATE) / RATE
+    partials = np.arange(1, 9)[:, None]
+
+    def struck(hz: float, at_s: float = 0.0) -> np.ndarray:
+        since = np.maximum(seconds - at_s, 0.0)
+        waves = np.sin(2 * np.pi * hz * partials * since) * np.exp(-partials * since) / partials
+        return 0.2 * waves.sum(axis=0)
+
+    pitches = 110.0 * 2.0 ** (np.array([0, 2, 5]) / 12.0)
+    notes = [write(tmp_path / f"note {hz:.0f}.wav", struck(hz)) for hz in pitches]
+    assert find_duplicates(known(notes)).pairs == ()
+    tunes = [
+        write(tmp_path / f"tune {hz:.0f}.wav", struck(hz) + struck(1.5 * hz, 0.5) + struck(1.2 * hz, 1.2))
+        for hz in pitches
+    ]
+    intervals = {abs(pair.semitones) for pair in find_duplicates(known([*notes, *tunes])).pairs}
+    assert intervals == {2, 3, 5}
+
+
 def test_a_gone_file_is_no_copy_of_anything(original, waveform) -> None:
     path = write(original.with_name("l soon gone.wav"), 0.5 * waveform)
     embedded = known([original, path])
@@ -137,10 +171,12 @@ def test_a_gone_file_is_no_copy_of_anything(original, waveform) -> None:
 
 def test_what_was_compared_is_not_read_again(original, waveform, tmp_path, monkeypatch) -> None:
     path = write(original.with_name("m quieter.wav"), 0.5 * waveform)
-    embedded = known([original, path])
+    begun_elsewhere = write(original.with_name("m shifted.wav"), np.roll(waveform, RATE // 2))
+    embedded = known([original, path, begun_elsewhere])
     library = open_library(tmp_path / ".loopsphere")
     first = find_duplicates(embedded, library=library)
-    assert len(library.verdicts(f"copies-{VERDICTS_VERSION}")) == 1
+    assert len(library.verdicts(f"copies-{VERDICTS_VERSION}")) == 3
+    assert len(library.verdicts(f"related-{VERDICTS_VERSION}")) == 1
 
     def refuse(*_: object) -> None:
         raise AssertionError("read again")
@@ -162,9 +198,7 @@ def test_pairs_are_found_whatever_the_blocks(monkeypatch: pytest.MonkeyPatch) ->
     rows = rng.standard_normal((50, 16)).astype(np.float32)
     rows[[7, 31, 49]] = rows[3] + 0.1 * rng.standard_normal((3, 16))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    names = [f"{number:02d}" for number in range(50)]
     alike = list(itertools.combinations([3, 7, 31, 49], 2))
     for n_cosines in (1 << 24, 50 * 8, 1):  # all at once, eight rows at a time, one by one
         monkeypatch.setattr("loopsphere.library.fingerprint._BLOCK_COSINES", n_cosines)
         assert similar_pairs(rows, 0.9) == alike
-        assert neighbour_candidates(names, rows, 3, 0.9) == [(names[i], names[j]) for i, j in alike]

@@ -1,7 +1,7 @@
 """What is remembered of a collection: files, embeddings, attributes, scores; and which loops are the same.
 
 `store` keeps it in LanceDB tables in one folder, `memory` is what one run recalls and adds, `fingerprint`,
-`comparison` and `duplicates` tell copies from look-alikes.
+`comparison` and `duplicates` tell copies from look-alikes, `moved` and `relation` find those moved.
 """
 
 from loopsphere.library.records import FileRecord, NearAudio, RunRecord, Usage

@@ -13,11 +13,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from loopsphere.library.comparison import compare
-from loopsphere.library.fingerprint import row_blocks, similar_pairs
+from loopsphere.library.fingerprint import similar_pairs
 from loopsphere.library.relation import relate
 from loopsphere.types import Float32Array
 
-VERDICTS_VERSION = "2"
+VERDICTS_VERSION = "3"
 """Raise it when a verdict may come out otherwise; libraries keep verdicts."""
 
 Kind = Literal["exact", "same audio", "near-duplicate", "time-shifted", "transposed", "different"]
@@ -122,25 +122,6 @@ def copy_candidates(audio_hashes: Sequence[str], fingerprints: Float32Array) -> 
     """
     pairs = similar_pairs(fingerprints, _CANDIDATE_COSINE)
     return [ordered(audio_hashes[i], audio_hashes[j]) for i, j in pairs]
-
-
-def neighbour_candidates(
-    audio_hashes: Sequence[str], embedding: Float32Array, n_neighbours: int, lowest: float
-) -> list[Pair]:
-    """Return each loop with its nearest by the cosine of their embeddings, if that is at least `lowest`."""
-    norms = np.linalg.norm(embedding, axis=1, keepdims=True)
-    rows = embedding / np.maximum(norms, 1e-12)
-    n_taken = min(n_neighbours, len(rows) - 1)
-    pairs: set[Pair] = set()
-    for block in row_blocks(len(rows) if n_taken > 0 else 0):
-        cosines = rows[block] @ rows.T
-        own = np.arange(len(cosines))
-        cosines[own, own + block.start] = -2.0
-        nearest = np.argpartition(-cosines, n_taken - 1, axis=1)[:, :n_taken]
-        for row, columns in enumerate(nearest):
-            for column in columns[cosines[row, columns] >= lowest]:
-                pairs.add(ordered(audio_hashes[block.start + row], audio_hashes[int(column)]))
-    return sorted(pairs)
 
 
 def ordered(first: str, second: str) -> Pair:

@@ -12,14 +12,18 @@ import scipy.fft
 from loopsphere.library.comparison import COMPARISON_RATE_HZ
 from loopsphere.types import Float32Array
 
-_LENGTH_SLACK = 0.002  # of the length: a loop that was moved around is as long as it was
+LENGTH_SLACK = 0.002
+"""Of the length: a loop that was moved is as long as it was."""
+TRANSPOSED_COSINE = 0.75
+"""Of two pitch maps, the least at which the notes are the same."""
+
 _SHORTEST_SHIFT_S = 0.02
 _SHIFTED_COHERENCE = 0.7
-_TRANSPOSED_COSINE = 0.75
 _N_FFT, _HOP = 4096, 800
 _LOWEST_MIDI, _N_PITCHES = 28, 84
 _FARTHEST = 12  # semitones
 _N_TIMES = 64
+_ONE_NOTE = 1.7
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ def relate(first: Float32Array, second: Float32Array) -> Relation | None:
         None where neither is the case.
     """
     longest, shortest = max(len(first), len(second)), min(len(first), len(second))
-    if longest - shortest > _LENGTH_SLACK * longest:
+    if longest - shortest > LENGTH_SLACK * longest:
         return None
     return _moved(first[:shortest], second[:shortest]) or _transposed(first, second)
 
@@ -74,7 +78,9 @@ def _energy(spectrum: npt.NDArray[np.complexfloating], weights: Float32Array, n_
 
 def _transposed(first: Float32Array, second: Float32Array) -> Relation | None:
     """Look for one interval at which the notes agree, at the same times."""
-    a, b = _pitch_map(first), _pitch_map(second)
+    a, b = pitch_map(first), pitch_map(second)
+    if a is None or b is None:
+        return None
     best, semitones = 0.0, 0
     for interval in range(-_FARTHEST, _FARTHEST + 1):
         kept = _N_PITCHES - abs(interval)
@@ -82,13 +88,25 @@ def _transposed(first: Float32Array, second: Float32Array) -> Relation | None:
         cosine = _cosine(a[:, high : high + kept], b[:, low : low + kept])
         if cosine > best:
             best, semitones = cosine, interval
-    if semitones == 0 or best < _TRANSPOSED_COSINE:
+    if semitones == 0 or best < TRANSPOSED_COSINE:
         return None
     return Relation(best, 0.0, semitones)
 
 
-def _pitch_map(waveform: Float32Array) -> Float32Array:
-    """Return how much sounds at each time and semitone, (n_times, n_pitches), against each time's mean."""
+def pitch_map(waveform: Float32Array) -> Float32Array | None:
+    """Return how much sounds at each time and semitone, against each time's mean.
+
+    Parameters
+    ----------
+    waveform : float32 ndarray of shape (n_samples,)
+        Mono, at `COMPARISON_RATE_HZ`.
+
+    Returns
+    -------
+    pitch_map : float32 ndarray of shape (64, 84), or None
+        Times divide the loop evenly. None where a single note sounds: every two notes of an instrument
+        would be one another transposed.
+    """
     padded = np.pad(waveform, _N_FFT // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, _N_FFT)[::_HOP]
     magnitude = np.abs(scipy.fft.rfft(frames * np.hanning(_N_FFT).astype(np.float32), axis=1))
@@ -99,6 +117,10 @@ def _pitch_map(waveform: Float32Array) -> Float32Array:
     times = np.linspace(0, len(bands) - 1e-9, _N_TIMES + 1).astype(int)
     merged = np.stack([bands[start:end].mean(axis=0) for start, end in _spans(times)])
     level = np.sqrt(merged / max(float(merged.max()), 1e-20))
+    # A note that sounds once and fades has risen by its own height.
+    risen = np.maximum(np.diff(level, axis=0, prepend=0.0), 0.0).sum()
+    if risen < _ONE_NOTE * level.max(axis=0).sum():
+        return None
     return np.asarray(level - level.mean(axis=1, keepdims=True), dtype=np.float32)
 
 

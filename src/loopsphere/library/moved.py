@@ -1,0 +1,110 @@
+"""Which loops may be another one moved: sketches that stay alike when a loop is turned or transposed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+
+from loopsphere.library.duplicates import Pair, ordered
+from loopsphere.library.fingerprint import FINGERPRINT_DIM, count_sketch, ring_fingerprint, row_blocks
+from loopsphere.library.relation import LENGTH_SLACK, TRANSPOSED_COSINE, pitch_map
+from loopsphere.types import Float32Array
+
+MOVED_KIND = "moved-1"
+"""Name and version of the sketches; raise it when they change, as libraries keep them."""
+
+_N_INTERVALS = 128  # no fewer than the pitches and an octave more, so that no pitch comes round
+_RING_COSINE, _ANYWHERE_COSINE = 0.8, 0.6
+_N_NEIGHBOURS = 3
+
+
+def moved_sketch(waveform: Float32Array) -> Float32Array:
+    """Return what finds a loop again where it was moved.
+
+    Parameters
+    ----------
+    waveform : float32 ndarray of shape (n_samples,)
+        Mono, at 16 kHz.
+
+    Returns
+    -------
+    sketch : float32 ndarray of shape (3 * FINGERPRINT_DIM,)
+        Three parts of norm 1. The first stays the same wherever the loop begins; the second stays about
+        the same where its notes are transposed; the third says which notes they are. The last two are zero
+        where there is a single note.
+
+    References
+    ----------
+    Bertin-Mahieux and Ellis 2012, 'Large-scale cover song recognition using the 2D Fourier transform
+    magnitude', of which the second part is the half over pitches.
+    """
+    notes = pitch_map(waveform)
+    if notes is None:
+        silent = np.zeros(2 * FINGERPRINT_DIM, dtype=np.float32)
+        return np.concatenate([ring_fingerprint(waveform), silent])
+    # Of changes alone: what rings on is alike in all loops of a pack.
+    anywhere = np.abs(scipy.fft.rfft(np.diff(notes, axis=0), _N_INTERVALS, axis=1))
+    parts = [count_sketch(part.ravel(), np.arange(part.size)) for part in (anywhere, notes)]
+    return np.concatenate([ring_fingerprint(waveform), *parts])
+
+
+def have_equals(durations_s: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Tell which loops are as long as another one; only these may be another one moved."""
+    order = np.argsort(durations_s)
+    is_near = np.diff(durations_s[order]) <= LENGTH_SLACK * durations_s[order][1:]
+    found = np.zeros(len(durations_s), dtype=bool)
+    found[order[:-1][is_near]] = True
+    found[order[1:][is_near]] = True
+    return found
+
+
+def moved_candidates(
+    audio_hashes: Sequence[str], durations_s: npt.NDArray[np.float64], sketches: Float32Array
+) -> list[Pair]:
+    """Return the pairs of loops of one length of which one may be the other, moved in time or pitch.
+
+    Parameters
+    ----------
+    audio_hashes : sequence of str
+        All different.
+    durations_s : float64 ndarray of shape (n_loops,)
+    sketches : float32 ndarray of shape (n_loops, 3 * FINGERPRINT_DIM)
+
+    Returns
+    -------
+    pairs : list of (str, str)
+        The smaller hash first. Of each loop, the most likely few of each kind.
+    """
+    order = np.argsort(durations_s, kind="stable")
+    durations = durations_s[order]
+    ring, anywhere, notes = np.split(sketches[order], 3, axis=1)
+    pairs: set[Pair] = set()
+    for block in row_blocks(len(order)):
+        lowest = durations[block][0] * (1.0 - LENGTH_SLACK)
+        highest = durations[block][-1] / (1.0 - LENGTH_SLACK)
+        near = slice(np.searchsorted(durations, lowest), np.searchsorted(durations, highest, side="right"))
+        longer = np.maximum(durations[block][:, None], durations[near])
+        is_possible = np.abs(durations[block][:, None] - durations[near]) <= LENGTH_SLACK * longer
+        own = np.arange(len(is_possible))
+        is_possible[own, own + block.start - near.start] = False
+        turned = np.where(is_possible, ring[block] @ ring[near].T, 0.0)
+        # What has the same notes where they are is no transposition.
+        is_higher = is_possible & (notes[block] @ notes[near].T < TRANSPOSED_COSINE)
+        higher = np.where(is_higher, anywhere[block] @ anywhere[near].T, 0.0)
+        for likeness, least in ((turned, _RING_COSINE), (higher, _ANYWHERE_COSINE)):
+            for row, column in _nearest(likeness, least):
+                first, second = order[block.start + row], order[near.start + column]
+                pairs.add(ordered(audio_hashes[first], audio_hashes[second]))
+    return sorted(pairs)
+
+
+def _nearest(likeness: Float32Array, least: float) -> list[tuple[int, int]]:
+    """Return each row with its few highest columns that reach the least."""
+    n_taken = min(_N_NEIGHBOURS, likeness.shape[1])
+    columns = np.argpartition(-likeness, n_taken - 1, axis=1)[:, :n_taken]
+    rows = np.broadcast_to(np.arange(len(likeness))[:, None], columns.shape)
+    is_like = np.take_along_axis(likeness, columns, axis=1) >= least
+    return list(zip(rows[is_like].tolist(), columns[is_like].tolist(), strict=True))
