@@ -53,6 +53,10 @@ from pretraining.workers import share_out
 Matrix = npt.NDArray[np.float64]
 
 _SHARD_SIZE = 400
+_RENDERERS = (
+    *("catalogue", "drumkits", "drums", "effects", "foley", "guitars"),
+    *("music", "patterns", "render", "sources"),
+)
 _WITHIN_EXPONENT, _WITHIN_FLOOR = -0.25, 2.0
 _TOTAL_EXPONENT, _TOTAL_FLOOR = 0.125, 0.02
 _SEED_OF_SIGNS = 0
@@ -152,10 +156,11 @@ def _both_networks() -> Encoder:
 
 
 def _path(folder: Path, shard: int) -> Path:
-    """Where a shard is kept; named after the networks and how YAMNet hears: a change makes it worthless."""
-    files = (BUNDLED_FILE, YAMNET_FILE, Path(listening.__file__), Path(yamnet.__file__))
-    listeners = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-    return folder / f"shard-{shard:03d}-{listeners[:12]}.npz"
+    """Where a shard is kept; named after all that made it: a change makes it worthless."""
+    files = [BUNDLED_FILE, YAMNET_FILE, Path(listening.__file__), Path(yamnet.__file__)]
+    files += [Path(__file__).with_name(f"{module}.py") for module in _RENDERERS]
+    makers = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    return folder / f"shard-{shard:03d}-{makers[:12]}.npz"
 
 
 def _shards(n_shards: int, seed: int, n_workers: int, folder: Path) -> Iterator[tuple[Matrix, list[str]]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pretraining import joining
 from pretraining.joining import learn_joining, learn_map
 from safetensors.numpy import load_file, save_file
 
@@ -178,3 +180,18 @@ def test_learning_learns_to_tell_unseen_loops_families() -> None:
     blind = learn_joining(rows, shuffled)
     guessed = probabilities_of_families(unseen, blind.families_weight, blind.families_bias)
     assert np.mean(names[guessed.argmax(axis=1)] == theirs) < 0.5
+
+
+def test_shards_are_named_after_all_that_renders() -> None:
+    folder = Path(joining.__file__).parent
+    waiting, found = ["render"], set()
+    while waiting:
+        module = waiting.pop()
+        found.add(module)
+        tree = ast.parse((folder / f"{module}.py").read_text(encoding="utf-8"))
+        names = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        here = {name.removeprefix("pretraining.") for name in names if name.startswith("pretraining.")}
+        waiting += here - found
+    # What comes after the sound: bytes of the pool, the teacher's ears, processes.
+    after = {"quantise", "teacher", "musicnn", "workers"}
+    assert found - after == set(joining._RENDERERS)
