@@ -141,9 +141,8 @@ def as_markdown(planted: Planted, found: DuplicateResult) -> str:
     together = [path for path in planted.distinct if path in group_of]
     false = len(together) - len({group_of[path] for path in together})
     distinct = set(planted.distinct)
-    near = sum(
-        pair.kind == "near-duplicate" and {pair.first, pair.second} <= distinct for pair in found.pairs
-    )
+    between = [pair.kind for pair in found.pairs if {pair.first, pair.second} <= distinct]
+    near, moved = between.count("near-duplicate"), between.count("time-shifted") + between.count("transposed")
     table = "\n".join(lines)
     return f"""# Copies among distinct loops
 
@@ -151,7 +150,7 @@ def as_markdown(planted: Planted, found: DuplicateResult) -> str:
 each {COPIED_EACH}th, copies and related versions. The bar: all copies found, none among distinct loops.
 
 **Distinct loops called copies of another: {false} of {len(planted.distinct):,}**
-({near} pairs called nearly the same).
+({near} pairs called nearly the same, {moved} the same loop moved).
 
 | version | written | called a copy |
 |---|---|---|

@@ -198,7 +198,13 @@ def _related(
     hashes = [embedded.audio_hashes[row] for row in rows]
     matrix = np.stack([sketches[audio_hash] for audio_hash in hashes])
     pairs = moved_candidates(hashes, embedded.durations_s[rows], matrix)
-    return _judged([pair for pair in pairs if pair not in copies], "related", embedded, library, progress)
+    found: list[Judged] = []
+    questions: tuple[Question, ...] = ("turned", "transposed")
+    for question, candidates in zip(questions, pairs, strict=True):
+        told = copies | {pair for pair, _ in found}
+        unknown = [pair for pair in candidates if pair not in told]
+        found += _judged(unknown, question, embedded, library, progress)
+    return found
 
 
 def _moved_sketches(

@@ -176,7 +176,7 @@ def test_what_was_compared_is_not_read_again(original, waveform, tmp_path, monke
     library = open_library(tmp_path / ".loopsphere")
     first = find_duplicates(embedded, library=library)
     assert len(library.verdicts(f"copies-{VERDICTS_VERSION}")) == 3
-    assert len(library.verdicts(f"related-{VERDICTS_VERSION}")) == 1
+    assert len(library.verdicts(f"turned-{VERDICTS_VERSION}")) == 1
 
     def refuse(*_: object) -> None:
         raise AssertionError("read again")

@@ -70,4 +70,4 @@ def test_candidates_are_the_same_whatever_the_blocks(monkeypatch: pytest.MonkeyP
     sketches = np.concatenate(parts, axis=1)
     for n_cosines in (1 << 24, 50 * 8, 1):  # all at once, eight rows at a time, one by one
         monkeypatch.setattr("loopsphere.library.fingerprint._BLOCK_COSINES", n_cosines)
-        assert moved_candidates(names, durations_s, sketches) == [("03", "20"), ("07", "30")]
+        assert moved_candidates(names, durations_s, sketches) == ([("03", "20")], [("07", "30")])

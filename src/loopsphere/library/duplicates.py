@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 
 from loopsphere.library.comparison import compare
 from loopsphere.library.fingerprint import similar_pairs
-from loopsphere.library.relation import relate
+from loopsphere.library.relation import pitch_map, transposed, turned
 from loopsphere.types import Float32Array
 
 VERDICTS_VERSION = "3"
@@ -27,7 +27,6 @@ DUPLICATES: tuple[Kind, ...] = ("exact", "same audio")
 _CANDIDATE_COSINE = 0.72
 _SAME_COHERENCE, _SAME_WORST = 0.85, 0.7
 _NEAR_COHERENCE = 0.65
-_KEPT_WAVEFORMS = 64
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class Verdict:
         return replace(self, gain_db=-self.gain_db, shift_s=-self.shift_s, semitones=-self.semitones)
 
 
-Question = Literal["copies", "related"]
+Question = Literal["copies", "turned", "transposed"]
 Pair = tuple[str, str]
 Read = Callable[[str], Float32Array | None]
 """From an audio hash to its waveform at `COMPARISON_RATE_HZ`; None where it can no longer be read."""
@@ -69,19 +68,19 @@ class Judge:
 
     Parameters
     ----------
-    question : "copies" or "related"
-        Whether two loops are one recording, whole or for the most part; or whether one is the other moved
-        in time or pitch.
+    question : "copies", "turned" or "transposed"
+        Whether two loops are one recording, whole or for the most part; or of two loops of one length,
+        whether one is the other begun elsewhere, or has the notes of the other at another pitch.
     read : callable
     known : mapping of (str, str) to dict
         Verdicts of earlier runs as plain values; the smaller hash comes first.
     """
 
     def __init__(self, question: Question, read: Read, known: Mapping[Pair, Mapping[str, Any]]) -> None:
-        self._look = _look_for_copies if question == "copies" else _look_for_relation
+        self._way = _WAYS[question]
         self._read = read
         self._known = known
-        self._waveforms: OrderedDict[str, Float32Array | None] = OrderedDict()
+        self._heard: OrderedDict[str, Float32Array | None] = OrderedDict()
         self.new: dict[Pair, Verdict] = {}
         """Verdicts that were not known before; may be emptied when they are kept elsewhere."""
 
@@ -90,20 +89,21 @@ class Judge:
         known = self._known.get(pair)
         if known is not None:
             return Verdict(**known)
-        first, second = self._waveform(pair[0]), self._waveform(pair[1])
+        first, second = self._hear(pair[0]), self._hear(pair[1])
         if first is None or second is None:
             return Verdict("different")
-        self.new[pair] = self._look(first, second)
+        self.new[pair] = self._way.look(first, second)
         return self.new[pair]
 
-    def _waveform(self, audio_hash: str) -> Float32Array | None:
-        if audio_hash in self._waveforms:
-            self._waveforms.move_to_end(audio_hash)
+    def _hear(self, audio_hash: str) -> Float32Array | None:
+        if audio_hash in self._heard:
+            self._heard.move_to_end(audio_hash)
         else:
-            self._waveforms[audio_hash] = self._read(audio_hash)
-            if len(self._waveforms) > _KEPT_WAVEFORMS:
-                self._waveforms.popitem(last=False)
-        return self._waveforms[audio_hash]
+            waveform = self._read(audio_hash)
+            self._heard[audio_hash] = None if waveform is None else self._way.hear(waveform)
+            if len(self._heard) > self._way.n_kept:
+                self._heard.popitem(last=False)
+        return self._heard[audio_hash]
 
 
 def copy_candidates(audio_hashes: Sequence[str], fingerprints: Float32Array) -> list[Pair]:
@@ -151,9 +151,35 @@ def _look_for_copies(first: Float32Array, second: Float32Array) -> Verdict:
     return Verdict(kind, round(likeness.coherence, 3), round(likeness.gain_db, 1), round(likeness.delay_s, 4))
 
 
-def _look_for_relation(first: Float32Array, second: Float32Array) -> Verdict:
-    relation = relate(first, second)
-    if relation is None:
+def _look_for_turn(first: Float32Array, second: Float32Array) -> Verdict:
+    turn = turned(first, second)
+    if turn is None:
         return Verdict("different")
-    kind: Kind = "transposed" if relation.semitones else "time-shifted"
-    return Verdict(kind, round(relation.coherence, 3), 0.0, round(relation.shift_s, 3), relation.semitones)
+    return Verdict("time-shifted", round(turn.coherence, 3), shift_s=round(turn.shift_s, 3))
+
+
+def _look_for_transposition(first: Float32Array, second: Float32Array) -> Verdict:
+    transposition = transposed(first, second)
+    if transposition is None:
+        return Verdict("different")
+    return Verdict("transposed", round(transposition.coherence, 3), semitones=transposition.semitones)
+
+
+def _as_it_is(waveform: Float32Array) -> Float32Array:
+    return waveform
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How a question is answered: what is heard of a loop and kept of the last few, and compared."""
+
+    hear: Callable[[Float32Array], Float32Array | None]
+    n_kept: int
+    look: Callable[[Float32Array, Float32Array], Verdict]
+
+
+_WAYS: dict[Question, _Way] = {
+    "copies": _Way(_as_it_is, 64, _look_for_copies),
+    "turned": _Way(_as_it_is, 64, _look_for_turn),
+    "transposed": _Way(pitch_map, 1024, _look_for_transposition),
+}

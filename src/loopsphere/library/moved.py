@@ -63,8 +63,8 @@ def have_equals(durations_s: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
 
 def moved_candidates(
     audio_hashes: Sequence[str], durations_s: npt.NDArray[np.float64], sketches: Float32Array
-) -> list[Pair]:
-    """Return the pairs of loops of one length of which one may be the other, moved in time or pitch.
+) -> tuple[list[Pair], list[Pair]]:
+    """Return the pairs of loops of one length of which one may be the other, turned or transposed.
 
     Parameters
     ----------
@@ -75,13 +75,14 @@ def moved_candidates(
 
     Returns
     -------
-    pairs : list of (str, str)
-        The smaller hash first. Of each loop, the most likely few of each kind.
+    turned, transposed : list of (str, str)
+        The smaller hash first. Of each loop, the most likely few of each kind; those of one length lie
+        together.
     """
     order = np.argsort(durations_s, kind="stable")
     durations = durations_s[order]
     ring, anywhere, notes = np.split(sketches[order], 3, axis=1)
-    pairs: set[Pair] = set()
+    pairs: tuple[dict[Pair, None], dict[Pair, None]] = ({}, {})
     for block in row_blocks(len(order)):
         lowest = durations[block][0] * (1.0 - LENGTH_SLACK)
         highest = durations[block][-1] / (1.0 - LENGTH_SLACK)
@@ -94,11 +95,13 @@ def moved_candidates(
         # What has the same notes where they are is no transposition.
         is_higher = is_possible & (notes[block] @ notes[near].T < TRANSPOSED_COSINE)
         higher = np.where(is_higher, anywhere[block] @ anywhere[near].T, 0.0)
-        for likeness, least in ((turned, _RING_COSINE), (higher, _ANYWHERE_COSINE)):
+        for found, likeness, least in zip(
+            pairs, (turned, higher), (_RING_COSINE, _ANYWHERE_COSINE), strict=True
+        ):
             for row, column in _nearest(likeness, least):
                 first, second = order[block.start + row], order[near.start + column]
-                pairs.add(ordered(audio_hashes[first], audio_hashes[second]))
-    return sorted(pairs)
+                found[ordered(audio_hashes[first], audio_hashes[second])] = None
+    return list(pairs[0]), list(pairs[1])
 
 
 def _nearest(likeness: Float32Array, least: float) -> list[tuple[int, int]]:

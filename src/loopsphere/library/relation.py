@@ -16,7 +16,6 @@ LENGTH_SLACK = 0.002
 """Of the length: a loop that was moved is as long as it was."""
 TRANSPOSED_COSINE = 0.75
 """Of two pitch maps, the least at which the notes are the same."""
-
 _SHORTEST_SHIFT_S = 0.02
 _SHIFTED_COHERENCE = 0.7
 _N_FFT, _HOP = 4096, 800
@@ -27,48 +26,48 @@ _ONE_NOTE = 1.7
 
 
 @dataclass(frozen=True)
-class Relation:
-    """How the second loop comes from the first: `shift_s` later around the loop, or `semitones` higher."""
+class Turn:
+    """The second loop is the first, `shift_s` later around its length."""
 
     coherence: float
-    shift_s: float = 0.0
-    semitones: int = 0
+    shift_s: float
 
 
-def relate(first: Float32Array, second: Float32Array) -> Relation | None:
-    """Tell whether one waveform is the other, moved around in time or transposed.
+@dataclass(frozen=True)
+class Transposition:
+    """The second loop has the notes of the first, `semitones` higher."""
+
+    coherence: float
+    semitones: int
+
+
+def turned(first: Float32Array, second: Float32Array) -> Turn | None:
+    """Look for one lag around the loop at which two waveforms agree.
 
     Parameters
     ----------
     first, second : float32 ndarray of shape (n_samples,)
-        Mono, at `COMPARISON_RATE_HZ`.
+        Mono, at `COMPARISON_RATE_HZ`; of one length, give or take `LENGTH_SLACK`.
 
     Returns
     -------
-    relation : Relation or None
-        None where neither is the case.
+    turn : Turn or None
+        None where they agree at no lag, or where they are.
     """
-    longest, shortest = max(len(first), len(second)), min(len(first), len(second))
-    if longest - shortest > LENGTH_SLACK * longest:
-        return None
-    return _moved(first[:shortest], second[:shortest]) or _transposed(first, second)
-
-
-def _moved(first: Float32Array, second: Float32Array) -> Relation | None:
-    """Look for one lag around the loop at which the waveforms agree."""
-    a, b = scipy.fft.rfft(first), scipy.fft.rfft(second)
+    shortest = min(len(first), len(second))
+    a, b = scipy.fft.rfft(first[:shortest]), scipy.fft.rfft(second[:shortest])
     magnitude = np.sqrt(np.abs(a) * np.abs(b)) + 1e-12
     # Half whitened, so that the kick drum alone does not decide; the norms are those of the same spectra.
     weights = 1.0 / np.maximum(magnitude, magnitude.max() * 1e-3)
-    correlation = scipy.fft.irfft(b * np.conj(a) * weights, len(first))
-    norm = np.sqrt(_energy(a, weights, len(first)) * _energy(b, weights, len(first)))
+    correlation = scipy.fft.irfft(b * np.conj(a) * weights, shortest)
+    norm = np.sqrt(_energy(a, weights, shortest) * _energy(b, weights, shortest))
     lag = int(np.argmax(np.abs(correlation)))
     coherence = abs(float(correlation[lag])) / max(norm, 1e-20)
     shift_s = lag / COMPARISON_RATE_HZ
-    around_s = min(shift_s, len(first) / COMPARISON_RATE_HZ - shift_s)
+    around_s = min(shift_s, shortest / COMPARISON_RATE_HZ - shift_s)
     if coherence < _SHIFTED_COHERENCE or around_s < _SHORTEST_SHIFT_S:
         return None
-    return Relation(coherence, shift_s)
+    return Turn(coherence, shift_s)
 
 
 def _energy(spectrum: npt.NDArray[np.complexfloating], weights: Float32Array, n_samples: int) -> float:
@@ -76,21 +75,29 @@ def _energy(spectrum: npt.NDArray[np.complexfloating], weights: Float32Array, n_
     return float((2.0 * power.sum() - power[0]) / n_samples)
 
 
-def _transposed(first: Float32Array, second: Float32Array) -> Relation | None:
-    """Look for one interval at which the notes agree, at the same times."""
-    a, b = pitch_map(first), pitch_map(second)
-    if a is None or b is None:
-        return None
+def transposed(first: Float32Array, second: Float32Array) -> Transposition | None:
+    """Look for one interval at which the notes of two loops agree, at the same times.
+
+    Parameters
+    ----------
+    first, second : float32 ndarray of shape (64, 84)
+        From `pitch_map`.
+
+    Returns
+    -------
+    transposition : Transposition or None
+        None where they agree at no interval of an octave at most, or where they are.
+    """
     best, semitones = 0.0, 0
     for interval in range(-_FARTHEST, _FARTHEST + 1):
         kept = _N_PITCHES - abs(interval)
         low, high = max(interval, 0), max(-interval, 0)
-        cosine = _cosine(a[:, high : high + kept], b[:, low : low + kept])
+        cosine = _cosine(first[:, high : high + kept], second[:, low : low + kept])
         if cosine > best:
             best, semitones = cosine, interval
     if semitones == 0 or best < TRANSPOSED_COSINE:
         return None
-    return Relation(best, 0.0, semitones)
+    return Transposition(best, semitones)
 
 
 def pitch_map(waveform: Float32Array) -> Float32Array | None:
