@@ -25,7 +25,7 @@ from loopsphere.library.memory import Memory
 from loopsphere.library.records import FileRecord
 from loopsphere.library.store import Library, now
 from loopsphere.threads import n_cores, threads_each
-from loopsphere.types import EmbedResult, Float32Array, SkippedFile
+from loopsphere.types import Clip, EmbedResult, Float32Array, SkippedFile
 
 if TYPE_CHECKING:
     from loopsphere.encoders import Encoder
@@ -48,26 +48,25 @@ def silent(what: str, n_done: int, n_total: int) -> None:
 
 @dataclass(frozen=True)
 class _Read:
-    """One loop that could be read; `fingerprint` is None where its audio is known."""
+    """One loop that could be read."""
 
     file: FileRecord
     is_unchanged: bool
-    fingerprint: Float32Array | None = None
 
 
 @dataclass(frozen=True)
 class _Group:
-    """Files that a worker took from the file to the embedding; `embedding` is that of new audio, by hash."""
+    """Files that a worker took from the file to the embedding; `new` has the vectors of new audio by hash."""
 
     reads: list[_Read]
     skipped: list[SkippedFile]
-    embedding: dict[str, Float32Array]
+    new: dict[str, tuple[Float32Array, ...]]
 
 
 def embed(
     sources: Sources,
     *,
-    encoder: str = DEFAULT_ENCODER,
+    encoder: str | None = DEFAULT_ENCODER,
     device: str = "auto",
     precision: str = "auto",
     library: Library | None = None,
@@ -80,8 +79,9 @@ def embed(
     ----------
     sources : path or iterable of paths
         Files, folders, globs; '-' reads a list of paths from `stdin`.
-    encoder : str, default='bundled'
-        See `loopsphere.encoders.load_encoder`.
+    encoder : str or None, default='bundled'
+        See `loopsphere.encoders.load_encoder`. None takes fingerprints alone, which is a third of the work
+        and all that `loopsphere.collection` needs; embeddings then have no columns.
     device : str, default='auto'
     precision : {'auto', 'float32', 'bfloat16'}
         Of the network; 'auto' takes bfloat16 where the device computes in it.
@@ -116,13 +116,13 @@ def embed(
     if not paths:
         where = ", ".join(os.fspath(source) or "''" for source in named) or "an empty list"
         raise NothingUsableError(_nothing_usable(f"no audio files found in {where}", skipped))
-    loaded = cached_encoder(encoder, device, precision)
-    kind = embedding_kind(loaded.hash)
-    memory = Memory(library, (kind, FINGERPRINT_KIND))
+    loaded = None if encoder is None else cached_encoder(encoder, device, precision)
+    dims = {} if loaded is None else {embedding_kind(loaded.hash): loaded.embedding_dim}
+    dims[FINGERPRINT_KIND] = FINGERPRINT_DIM
+    memory = Memory(library, dims)
     loops: list[FileRecord] = []
     # What is new is kept once: `memory` holds the rows of these.
-    embedding = np.empty((len(paths), loaded.embedding_dim), dtype=np.float32)
-    prints = np.empty((len(paths), FINGERPRINT_DIM), dtype=np.float32)
+    matrices = {kind: np.empty((len(paths), dim), dtype=np.float32) for kind, dim in dims.items()}
     n_done = 0
     progress("reading loops", 0, len(paths))
     try:
@@ -130,7 +130,7 @@ def embed(
             for group in groups:
                 skipped += group.skipped
                 for read in group.reads:
-                    _remember(read, group, memory, {kind: embedding, FINGERPRINT_KIND: prints}, len(loops))
+                    _remember(read, group, memory, matrices, len(loops))
                     loops.append(read.file)
                 n_done += len(group.reads) + len(group.skipped)
                 progress("reading loops", n_done, len(paths))
@@ -140,14 +140,15 @@ def embed(
     memory.finish(paths, [os.fspath(source) for source in named if Path(source).is_dir()])
     if not loops:
         raise NothingUsableError(_nothing_usable("none of the files can be used", skipped))
+    *embedding, prints = (matrix[: len(loops)] for matrix in matrices.values())
     return EmbedResult(
-        encoder=loaded.name,
-        encoder_hash=loaded.hash,
+        encoder="" if loaded is None else loaded.name,
+        encoder_hash="" if loaded is None else loaded.hash,
         paths=tuple(file.path for file in loops),
         durations_s=np.array([file.duration_s for file in loops]),
         audio_hashes=tuple(file.audio_hash for file in loops),
-        embedding=embedding[: len(loops)],
-        fingerprints=prints[: len(loops)],
+        embedding=embedding[0] if embedding else np.empty((len(loops), 0), dtype=np.float32),
+        fingerprints=prints,
         skipped=tuple(skipped),
     )
 
@@ -164,9 +165,8 @@ def _remember(
     """Fill a row of each kind of vector, and remember the file; audio that several files hold is new once."""
     audio_hash = read.file.audio_hash
     is_new = not memory.knows(audio_hash)
-    if is_new and read.fingerprint is not None:
-        new = (group.embedding[audio_hash], read.fingerprint)
-        for matrix, vector in zip(matrices.values(), new, strict=True):
+    if is_new:
+        for matrix, vector in zip(matrices.values(), group.new[audio_hash], strict=True):
             matrix[row] = vector
         memory.add(audio_hash, {kind: matrix[row] for kind, matrix in matrices.items()})
     else:
@@ -195,7 +195,7 @@ def as_list(sources: Sources) -> list[str | os.PathLike[str]]:
     return [sources] if isinstance(sources, str | os.PathLike) else list(sources)
 
 
-def _work_through(paths: list[str], encoder: Encoder, memory: Memory) -> Generator[_Group, None, None]:
+def _work_through(paths: list[str], encoder: Encoder | None, memory: Memory) -> Generator[_Group, None, None]:
     """Yield groups of files in order, while workers take the following ones from the file to the embedding.
 
     Each worker decodes, resamples, makes mels and runs the network for a group of its own, so that all cores
@@ -205,7 +205,7 @@ def _work_through(paths: list[str], encoder: Encoder, memory: Memory) -> Generat
     groups = [paths[start : start + size] for start in range(0, len(paths), size)]
     n_workers = min(n_cores(), _MAX_WORKERS, len(groups))
     # One network at a time on a GPU, while the other workers decode; on a CPU each runs its own.
-    turn = nullcontext() if encoder.device == "cpu" else Lock()
+    turn = nullcontext() if encoder is None or encoder.device == "cpu" else Lock()
     waiting: deque[Future[_Group]] = deque()
     with threads_each(max(1, n_cores() // n_workers)), ThreadPoolExecutor(n_workers) as workers:
         try:
@@ -220,34 +220,48 @@ def _work_through(paths: list[str], encoder: Encoder, memory: Memory) -> Generat
 
 
 def _take_through(
-    paths: list[str], encoder: Encoder, memory: Memory, turn: AbstractContextManager[Any]
+    paths: list[str], encoder: Encoder | None, memory: Memory, turn: AbstractContextManager[Any]
 ) -> _Group:
     """Recall or decode files, and embed the audio that is new."""
     reads: list[_Read] = []
     skipped: list[SkippedFile] = []
-    new: dict[str, Views] = {}
+    views: dict[str, Views] = {}
+    prints: dict[str, Float32Array] = {}
+    sample_rate = FINGERPRINT_RATE_HZ if encoder is None else encoder.mel.sample_rate
     for path in paths:
         try:
-            read, views = _read(path, encoder, memory)
+            read, clip = _read(path, sample_rate, memory)
+            if clip is not None and encoder is not None:
+                views.setdefault(clip.audio_hash, encoder.views(clip.waveform))
         except (AudioError, FeatureError) as error:
             skipped.append(SkippedFile(path, str(error)))
             continue
         reads.append(read)
-        if views is not None:
-            new.setdefault(read.file.audio_hash, views)
+        if clip is not None:
+            prints.setdefault(clip.audio_hash, _fingerprint(clip))
+    if encoder is None:
+        return _Group(reads, skipped, {audio_hash: (of,) for audio_hash, of in prints.items()})
     with turn:
-        embedding = encoder.embed_views(list(new.values()))
-    return _Group(reads, skipped, dict(zip(new, embedding, strict=True)))
+        embedding = encoder.embed_views(list(views.values()))
+    rows = zip(views, embedding, strict=True)
+    return _Group(reads, skipped, {audio_hash: (row, prints[audio_hash]) for audio_hash, row in rows})
 
 
-def _read(path: str, encoder: Encoder, memory: Memory) -> tuple[_Read, Views | None]:
-    """Recall a file, or decode it as far as its audio is new; views are None where it is known."""
+def _fingerprint(clip: Clip) -> Float32Array:
+    waveform = clip.waveform
+    if clip.sample_rate != FINGERPRINT_RATE_HZ:
+        waveform = soxr.resample(waveform, clip.sample_rate, FINGERPRINT_RATE_HZ)
+    return fingerprint(waveform)
+
+
+def _read(path: str, sample_rate: int, memory: Memory) -> tuple[_Read, Clip | None]:
+    """Recall a file, or decode it; the clip is None where the audio is known."""
     known = memory.recall(path)
     if known is not None:
         return _Read(replace(known, path=path), is_unchanged=True), None
     size, mtime_ns = _status(path)
     checked_at = now()
-    clip = load_clip(path, encoder.mel.sample_rate)
+    clip = load_clip(path, sample_rate)
     file = FileRecord(
         path=path,
         size=size,
@@ -259,12 +273,7 @@ def _read(path: str, encoder: Encoder, memory: Memory) -> tuple[_Read, Views | N
         n_channels=clip.n_channels,
         tags=container_tags(path),
     )
-    if memory.knows(clip.audio_hash):
-        return _Read(file, is_unchanged=False), None
-    waveform = clip.waveform
-    if clip.sample_rate != FINGERPRINT_RATE_HZ:
-        waveform = soxr.resample(waveform, clip.sample_rate, FINGERPRINT_RATE_HZ)
-    return _Read(file, False, fingerprint(waveform)), encoder.views(clip.waveform)
+    return _Read(file, is_unchanged=False), None if memory.knows(clip.audio_hash) else clip
 
 
 def _status(path: str) -> tuple[int, int]:

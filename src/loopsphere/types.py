@@ -344,12 +344,12 @@ class EmbedResult:
     Attributes
     ----------
     encoder, encoder_hash : str
-        Name, and digest of its weights and settings.
+        Name, and digest of its weights and settings; empty where fingerprints alone were taken.
     paths : tuple of str
     durations_s : float64 ndarray of shape (n_loops,)
     audio_hashes : tuple of str
     embedding : float32 ndarray of shape (n_loops, embedding_dim)
-        Not L2-normalised.
+        Not L2-normalised; without columns where fingerprints alone were taken.
     skipped : tuple of SkippedFile
     fingerprints : float32 ndarray of shape (n_loops, fingerprint_dim) or None
         Alike for copies of one recording; None where only embeddings are known.

@@ -48,6 +48,10 @@ def test_duplicates_are_listed_with_the_reason(folder: Path) -> None:
     again = run("duplicates", folder, "--json", "-")
     assert json.loads(again.stdout) == found
     assert "14 of 14 files unchanged" in again.stderr
+    # Copies are told without an encoder, so there is nothing yet that could be searched.
+    unheard = run("similar", folder / "quieter.flac")
+    assert unheard.exit_code == 2
+    assert "none of its loops was heard by this encoder; give --in FOLDER" in unheard.stderr
 
 
 def test_similar_searches_a_folder(folder: Path) -> None:

@@ -191,6 +191,23 @@ def test_unchanged_files_are_not_opened_and_give_the_same(loops, monkeypatch):
     assert (library.usage.n_unchanged, library.usage.n_new) == (8, 0)
 
 
+def test_without_an_encoder_fingerprints_alone_are_taken_and_remembered(loops, monkeypatch):
+    library = open_library(loops / ".loopsphere")
+    with monkeypatch.context() as deaf:
+        deaf.setattr("loopsphere.embedding.cached_encoder", None)  # would raise
+        prints = ls.embed(loops, encoder=None, library=library)
+        again = ls.embed(loops, encoder=None, library=library)
+    assert prints.embedding.shape == (8, 0)
+    assert same(again, prints)
+    assert (library.usage.n_unchanged, library.usage.n_new) == (8, 0)
+    # What has no embedding yet is new to an encoder; what has one is known without.
+    heard, library = embedded_with(loops)
+    assert library.usage.n_new == 8
+    assert (heard.fingerprints * prints.fingerprints).sum(axis=1) == pytest.approx(1.0, abs=0.01)
+    assert np.array_equal(ls.embed(loops, encoder=None, library=library).fingerprints, heard.fingerprints)
+    assert library.usage.n_unchanged == 8
+
+
 def test_content_decides(loops):
     embedded_with(loops)
     (loops / "0.wav").rename(loops / "moved.wav")

@@ -22,8 +22,6 @@ def duplicates(
             help="Also look for loops that are another moved in time or pitch.",
         ),
     ] = True,
-    encoder: options.Encoder = options.ENCODER,
-    device: options.Device = "auto",
     library: options.Library = None,
     no_library: options.NoLibrary = False,
     top: Annotated[int, typer.Option(min=0, help="How many lines to print.")] = 50,
@@ -38,7 +36,7 @@ def duplicates(
     report = console(stderr=is_stdout(json))
     known = chosen_library(sources, library, none=no_library, report=report, make=True)
     with progress_bar() as progress:
-        embedded = embed(sources, encoder=encoder, device=device, library=known, progress=progress)
+        embedded = embed(sources, encoder=None, library=known, progress=progress)
         found = find_duplicates(embedded, related=related, library=known, progress=progress)
     print_duplicates(report, found, top)
     print_usage(report, known)
