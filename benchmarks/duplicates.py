@@ -166,7 +166,7 @@ def main() -> None:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         planted = write_loops(Path(name), chosen.loops)
-        text = as_markdown(planted, find_duplicates(embed(name)))
+        text = as_markdown(planted, find_duplicates(embed(name, encoder=None)))
     print(text)
     if chosen.out is not None:
         chosen.out.write_text(text, encoding="utf-8")

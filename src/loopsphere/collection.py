@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -31,7 +32,8 @@ from loopsphere.threads import n_cores, threads_each
 from loopsphere.types import EmbedResult, Float32Array
 
 _PAIRS_PER_WRITE = 2_000
-_LOOPS_PER_WRITE = 128
+_AT_A_TIME = 128
+"""Loops or pairs that are given to the workers together; an interrupted run waits for no more."""
 _HEARD_GAIN_DB = 0.5
 _SEEN_DELAY_S = 0.002
 
@@ -220,10 +222,10 @@ def _moved_sketches(
         return None if waveform is None else moved_sketch(waveform)
 
     what = "looking for loops moved"
-    with threads_each(1), ThreadPoolExecutor(min(8, n_cores())) as pool:
-        for start in range(0, len(missing), _LOOPS_PER_WRITE):
+    with _workers() as pool:
+        for start in range(0, len(missing), _AT_A_TIME):
             progress(what, start, len(missing))
-            some = missing[start : start + _LOOPS_PER_WRITE]
+            some = missing[start : start + _AT_A_TIME]
             made = zip(some, pool.map(sketch, some), strict=True)
             new = {audio_hash: of for audio_hash, of in made if of is not None}
             sketches |= new
@@ -232,6 +234,13 @@ def _moved_sketches(
     if missing:
         progress(what, len(missing), len(missing))
     return sketches
+
+
+@contextmanager
+def _workers() -> Iterator[ThreadPoolExecutor]:
+    """Provide a thread for each core, whose products have one thread."""
+    with threads_each(1), ThreadPoolExecutor(min(8, n_cores())) as pool:
+        yield pool
 
 
 def _judged(
@@ -244,13 +253,14 @@ def _judged(
     judge = Judge(question, lambda audio_hash: waveform_again(path_of[audio_hash], COMPARISON_RATE_HZ), known)
     found: list[Judged] = []
     what = f"comparing loops ({question})"
-    for n_done, pair in enumerate(pairs):
-        progress(what, n_done, len(pairs))
-        verdict = judge.verdict(pair)
-        if verdict.kind != "different":
-            found.append((pair, verdict))
-        if len(judge.new) >= _PAIRS_PER_WRITE:
-            _remember(library, version, judge)
+    with _workers() as pool:
+        for start in range(0, len(pairs), _AT_A_TIME):
+            progress(what, start, len(pairs))
+            some = pairs[start : start + _AT_A_TIME]
+            judged = zip(some, pool.map(judge.verdict, some), strict=True)
+            found += [(pair, verdict) for pair, verdict in judged if verdict.kind != "different"]
+            if len(judge.new) >= _PAIRS_PER_WRITE:
+                _remember(library, version, judge)
     _remember(library, version, judge)
     if pairs:
         progress(what, len(pairs), len(pairs))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
@@ -64,7 +65,7 @@ Read = Callable[[str], Float32Array | None]
 
 
 class Judge:
-    """Answer one question about pairs of loops, for each pair once.
+    """Answer one question about pairs of loops, for each pair once; several threads may ask.
 
     Parameters
     ----------
@@ -81,6 +82,7 @@ class Judge:
         self._read = read
         self._known = known
         self._heard: OrderedDict[str, Float32Array | None] = OrderedDict()
+        self._turn = Lock()
         self.new: dict[Pair, Verdict] = {}
         """Verdicts that were not known before; may be emptied when they are kept elsewhere."""
 
@@ -96,14 +98,17 @@ class Judge:
         return self.new[pair]
 
     def _hear(self, audio_hash: str) -> Float32Array | None:
-        if audio_hash in self._heard:
-            self._heard.move_to_end(audio_hash)
-        else:
-            waveform = self._read(audio_hash)
-            self._heard[audio_hash] = None if waveform is None else self._way.hear(waveform)
+        with self._turn:
+            if audio_hash in self._heard:
+                self._heard.move_to_end(audio_hash)
+                return self._heard[audio_hash]
+        waveform = self._read(audio_hash)
+        heard = None if waveform is None else self._way.hear(waveform)
+        with self._turn:
+            self._heard[audio_hash] = heard
             if len(self._heard) > self._way.n_kept:
                 self._heard.popitem(last=False)
-        return self._heard[audio_hash]
+        return heard
 
 
 def copy_candidates(audio_hashes: Sequence[str], fingerprints: Float32Array) -> list[Pair]:
