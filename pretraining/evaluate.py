@@ -66,10 +66,8 @@ def random_encoder(trained: Encoder, seed: int, mels: Sequence[Mel]) -> Encoder:
 
 @dataclass(frozen=True)
 class Bench:
-    """The material, the encoders, and the folder in which features are kept between runs."""
+    """The encoders, and the folder in which features are kept between runs."""
 
-    real: RealLoops
-    rendered: RenderedLoops
     encoder: Encoder
     randoms: tuple[Encoder, ...]
     cache: Path
@@ -82,7 +80,7 @@ class Bench:
     def feature_sets(self, material: RealLoops | RenderedLoops) -> list[FeatureSet]:
         """Return the columns of the report, the encoder's first."""
         indices = range(len(material))
-        randoms = (
+        randoms = tuple(
             self.embedding(encoder, material.key(indices), lambda: map(material.waveform, indices))
             for encoder in self.randoms
         )
@@ -92,7 +90,7 @@ class Bench:
         audio = np.concatenate([self._audio_features(material, piece) for piece in pieces])
         return [
             *self._own_sets(material, indices),
-            FeatureSet("random weights", tuple(randoms)),
+            *([FeatureSet("random weights", randoms)] if randoms else []),
             FeatureSet("73 hand-made", (audio[:, :73],)),
             FeatureSet("log-mel mean, std", (np.stack([log_mel_statistics(mel) for mel in mels]),)),
             FeatureSet("PyOD for_audio", (audio[:, 73:],), pyod_for_audio),
@@ -232,9 +230,8 @@ def neighbour_table(
     return tables
 
 
-def stability_table(bench: Bench) -> dict[str, Any]:
+def stability_table(bench: Bench, real: RealLoops) -> dict[str, Any]:
     """Return median and 5th percentile of the cosine to the unchanged loop's embedding, for each change."""
-    real = bench.real
     musical = [
         str(real.folder / row["path"])
         for row, label in zip(real.rows, real.labels, strict=True)
@@ -256,24 +253,23 @@ def stability_table(bench: Bench) -> dict[str, Any]:
     return table
 
 
-def evaluate(bench: Bench) -> dict[str, Any]:
+def evaluate(bench: Bench, real: RealLoops, rendered: RenderedLoops) -> dict[str, Any]:
     """Run every part of the evaluation."""
     rng = np.random.default_rng(0)
-    real_sets = bench.feature_sets(bench.real)
-    rendered_sets = bench.feature_sets(bench.rendered)
-    real = auroc_table(real_tasks(bench.real, rng), real_sets)
+    real_sets, rendered_sets = bench.feature_sets(real), bench.feature_sets(rendered)
+    real_table = auroc_table(real_tasks(real, rng), real_sets)
     return {
         "encoder": {"name": bench.encoder.name, "hash": bench.encoder.hash},
-        "n_real": len(bench.real),
-        "n_rendered": len(bench.rendered),
-        "not_testable_on_real": [family for family in FAMILIES if family not in real],
-        "real": real,
-        "rendered": auroc_table(rendered_tasks(bench.rendered, rng), rendered_sets),
+        "n_real": len(real),
+        "n_rendered": len(rendered),
+        "not_testable_on_real": [family for family in FAMILIES if family not in real_table],
+        "real": real_table,
+        "rendered": auroc_table(rendered_tasks(rendered, rng), rendered_sets),
         "learnt on rendered, tested on real": auroc_table(
-            transfer_tasks(bench.rendered, bench.real), rendered_sets, real_sets
+            transfer_tasks(rendered, real), rendered_sets, real_sets
         ),
-        "neighbours": neighbour_table(bench.rendered, rendered_sets, bench.real, real_sets),
-        "stability": stability_table(bench),
+        "neighbours": neighbour_table(rendered, rendered_sets, real, real_sets),
+        "stability": stability_table(bench, real),
     }
 
 
@@ -304,8 +300,8 @@ def main() -> None:
     lmms = arguments.lmms if arguments.lmms.is_dir() else None
     if lmms is None:
         log.info("no loops in %s: the evaluation goes on without LMMS's", arguments.lmms)
-    bench = Bench(RealLoops(loops, lmms), rendered, encoder, randoms, arguments.cache)
-    results = evaluate(bench)
+    bench = Bench(encoder, randoms, arguments.cache)
+    results = evaluate(bench, RealLoops(loops, lmms), rendered)
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "evaluation.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     (arguments.out / "evaluation.md").write_text(as_markdown(results), encoding="utf-8")

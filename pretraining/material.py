@@ -76,7 +76,7 @@ class RealLoops:
             self.rows += _lmms_rows(lmms)
         self.labels = [INSTRUMENT_CLASSES.get(row["class"], row["class"]) for row in self.rows]
         self.groups = [row["group"] for row in self.rows]
-        self.sources = [row["source_repo"] for row in self.rows]
+        self.sources = [row.get("source_repo") or row["group"] for row in self.rows]
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -20,7 +20,8 @@ def _range(counts: list[int]) -> str:
     return f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)}–{max(counts)}"
 
 
-def _auroc_lines(table: dict[str, Any], means: dict[str, Iterable[str]]) -> str:
+def auroc_lines(table: dict[str, Any], means: dict[str, Iterable[str]]) -> str:
+    """Return the table of `pretraining.evaluate.auroc_table`, and below it a row for each of the means."""
     columns = list(next(iter(table.values()))["auroc"])
     rows = [
         [
@@ -82,13 +83,13 @@ Not testable on their own here, for all their loops come from one source: {
         ", ".join(results["not_testable_on_real"]) or "none"
     }.
 
-{_auroc_lines(results["real"], {"mean of the classes": _MAIN})}
+{auroc_lines(results["real"], {"mean of the classes": _MAIN})}
 ## Rendered loops of instruments and sources that training never heard ({results["n_rendered"]})
 
-{_auroc_lines(results["rendered"], {"mean of the five main": _MAIN, "mean of all": results["rendered"]})}
+{auroc_lines(results["rendered"], {"mean of the five main": _MAIN, "mean of all": results["rendered"]})}
 ## Learnt on rendered loops, tested on real ones
 
-{_auroc_lines(results["learnt on rendered, tested on real"], {"mean": _MAIN})}
+{auroc_lines(results["learnt on rendered, tested on real"], {"mean": _MAIN})}
 ## Family of the nearest neighbour from another source
 
 {neighbours["n_rendered"]} rendered loops of {neighbours["n_families"]} families; {

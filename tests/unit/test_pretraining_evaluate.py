@@ -177,3 +177,24 @@ def test_gain_alone_scales_what_is_heard(stability: ModuleType, audio: npt.NDArr
         )
         heard, before = stability.as_heard(quieter, rate), stability.as_heard(audio, 44_100)
         np.testing.assert_allclose(heard, before * 10 ** (6 / 20 if "+" in name else -6 / 20), atol=1e-5)
+
+
+def test_another_collection_is_divided_by_source_or_by_group(tmp_path: Path) -> None:
+    pytest.importorskip("pedalboard", reason="pedalboard is not installed (dependency group 'pretraining')")
+    pytest.importorskip("fluidsynth", reason="FluidSynth is not installed", exc_type=ImportError)
+    material = importlib.import_module("pretraining.material")
+    other_collection = importlib.import_module("pretraining.other_collection")
+    rows = ["path,class,group,source_repo"]
+    rows += [f"bass {n}.wav,bass_loop,player {n % 4},repository {n % 2}" for n in range(16)]
+    rows += [f"drums {n}.wav,drum_loop,player {n % 4},one repository" for n in range(16)]
+    rows += [f"hit {n}.wav,drum_hit,player {n % 4},one repository" for n in range(16)]
+    (tmp_path / "manifest.csv").write_text("\n".join(rows), encoding="utf-8")
+    loops = material.RealLoops(tmp_path)
+    assert len(loops) == 32
+    for by_group, n_bass in ((False, 2), (True, 14)):
+        tasks = other_collection.collection_tasks(loops, ["bass", "drums"], by_group=by_group)
+        assert [task.name for task in tasks] == ["bass"] * n_bass + ["drums"] * 14
+        groups = np.array(loops.groups)
+        for task in tasks:
+            assert set(groups[task.train]).isdisjoint(groups[task.normal])
+            assert len(task.train) + len(task.normal) == len(task.odd) == 16
