@@ -4,7 +4,7 @@ A thousand distinct loops of twelve packs are the hard case: a pack's loops shar
 style, and differ in their notes and their timing. Of each nineteenth loop, copies of every kind are written
 beside them, and versions that are related to it but no copies.
 
-Run `python benchmarks/duplicates.py --out benchmarks/duplicates.md`; about ten minutes on two cores.
+Run `python benchmarks/duplicates.py --out benchmarks/duplicates.md`; about two minutes on two cores.
 """
 
 from __future__ import annotations
