@@ -14,7 +14,7 @@ from loopsphere.types import Float32Array
 
 LENGTH_SLACK = 0.002
 """Of the length: a loop that was moved is as long as it was."""
-TRANSPOSED_COSINE = 0.75
+TRANSPOSED_COSINE = 0.78
 """Of two pitch maps, the least at which the notes are the same."""
 _SHORTEST_SHIFT_S = 0.02
 _SHIFTED_COHERENCE = 0.7
