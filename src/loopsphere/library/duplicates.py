@@ -82,7 +82,7 @@ class Judge:
         self._read = read
         self._known = known
         self._heard: OrderedDict[str, Float32Array | None] = OrderedDict()
-        self._turn = Lock()
+        self._lock = Lock()
         self.new: dict[Pair, Verdict] = {}
         """Verdicts that were not known before; may be emptied when they are kept elsewhere."""
 
@@ -98,13 +98,13 @@ class Judge:
         return self.new[pair]
 
     def _hear(self, audio_hash: str) -> Float32Array | None:
-        with self._turn:
+        with self._lock:
             if audio_hash in self._heard:
                 self._heard.move_to_end(audio_hash)
                 return self._heard[audio_hash]
         waveform = self._read(audio_hash)
         heard = None if waveform is None else self._way.hear(waveform)
-        with self._turn:
+        with self._lock:
             self._heard[audio_hash] = heard
             if len(self._heard) > self._way.n_kept:
                 self._heard.popitem(last=False)
