@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -140,6 +141,7 @@ def test_a_moved_loop_is_found_among_many_takes_of_its_pack(original, waveform) 
     related = {(pair.first, pair.second): pair for pair in found.pairs}
     assert related[str(original), str(begun_elsewhere)].kind == "time-shifted"
     assert related[str(original), str(lower)].semitones == -3
+    assert "-0.0" not in json.dumps(found.to_dict())
 
 
 def test_notes_of_an_instrument_are_not_each_other_transposed(tmp_path: Path) -> None:

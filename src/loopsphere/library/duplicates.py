@@ -55,7 +55,10 @@ class Verdict:
 
     def turned(self) -> Verdict:
         """Return the same verdict with the second loop first."""
-        return replace(self, gain_db=-self.gain_db, shift_s=-self.shift_s, semitones=-self.semitones)
+        # Not the negative: of zero it would be written as -0.0.
+        return replace(
+            self, gain_db=0.0 - self.gain_db, shift_s=0.0 - self.shift_s, semitones=-self.semitones
+        )
 
 
 Question = Literal["copies", "turned", "transposed"]
