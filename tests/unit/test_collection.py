@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from loopsphere import collection
 from loopsphere.audio import load_clip
 from loopsphere.collection import DuplicateResult, duplicate_groups, find_duplicates
 from loopsphere.library import open_library
-from loopsphere.library.duplicates import VERDICTS_VERSION
+from loopsphere.library.duplicates import VERDICTS_VERSION, Verdict
 from loopsphere.library.fingerprint import FINGERPRINT_RATE_HZ, fingerprint, similar_pairs
 from loopsphere.synth import LoopSpec, render
 from loopsphere.types import EmbedResult
@@ -141,7 +140,11 @@ def test_a_moved_loop_is_found_among_many_takes_of_its_pack(original, waveform) 
     related = {(pair.first, pair.second): pair for pair in found.pairs}
     assert related[str(original), str(begun_elsewhere)].kind == "time-shifted"
     assert related[str(original), str(lower)].semitones == -3
-    assert "-0.0" not in json.dumps(found.to_dict())
+
+
+def test_a_verdict_turned_has_no_negative_zeros() -> None:
+    turned = Verdict("transposed", coherence=0.9, gain_db=1.5, semitones=2).turned()
+    assert (turned.gain_db, turned.semitones, str(turned.shift_s)) == (-1.5, -2, "0.0")
 
 
 def test_notes_of_an_instrument_are_not_each_other_transposed(tmp_path: Path) -> None:
