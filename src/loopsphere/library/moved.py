@@ -18,7 +18,7 @@ MOVED_KIND = "moved-1"
 
 _N_INTERVALS = 128  # no fewer than the pitches and an octave more, so that no pitch comes round
 _RING_COSINE, _ANYWHERE_COSINE = 0.8, 0.6
-_N_NEIGHBOURS = 3
+_N_NEIGHBOURS = 16  # in a pack, other takes of a riff may come before the loop itself
 
 
 def moved_sketch(waveform: Float32Array) -> Float32Array:
