@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +26,7 @@ from loopsphere.library.duplicates import (
 )
 from loopsphere.library.moved import MOVED_KIND, have_equals, moved_candidates, moved_sketch
 from loopsphere.library.store import Library
-from loopsphere.threads import n_cores, threads_each
+from loopsphere.threads import workers
 from loopsphere.types import EmbedResult, Float32Array
 
 _PAIRS_PER_WRITE = 2_000
@@ -222,7 +220,7 @@ def _moved_sketches(
         return None if waveform is None else moved_sketch(waveform)
 
     what = "looking for loops moved"
-    with _workers() as pool:
+    with workers() as pool:
         for start in range(0, len(missing), _AT_A_TIME):
             progress(what, start, len(missing))
             some = missing[start : start + _AT_A_TIME]
@@ -236,13 +234,6 @@ def _moved_sketches(
     return sketches
 
 
-@contextmanager
-def _workers() -> Iterator[ThreadPoolExecutor]:
-    """Provide a thread for each core, whose products have one thread."""
-    with threads_each(1), ThreadPoolExecutor(min(8, n_cores())) as pool:
-        yield pool
-
-
 def _judged(
     pairs: list[Pair], question: Question, embedded: EmbedResult, library: Library | None, progress: Progress
 ) -> list[Judged]:
@@ -253,7 +244,7 @@ def _judged(
     judge = Judge(question, lambda audio_hash: waveform_again(path_of[audio_hash], COMPARISON_RATE_HZ), known)
     found: list[Judged] = []
     what = f"comparing loops ({question})"
-    with _workers() as pool:
+    with workers() as pool:
         for start in range(0, len(pairs), _AT_A_TIME):
             progress(what, start, len(pairs))
             some = pairs[start : start + _AT_A_TIME]

@@ -31,7 +31,7 @@ from loopsphere.explain.neighbours import nearest
 from loopsphere.explain.prototypes import modes, typical
 from loopsphere.explain.sounds import by_register, sounds_of
 from loopsphere.library.store import Library
-from loopsphere.threads import n_cores, threads_each
+from loopsphere.threads import n_cores, workers
 from loopsphere.types import EmbedResult, Explanation, Neighbour, Normality, NormalMode
 
 MAX_MEASURED = 500
@@ -84,7 +84,7 @@ def _sounds_of(
     missing = {key: path for path, key in zip(paths, audio_hashes, strict=True) if key not in known}
     unsaved: dict[str, Record] = {}
     # Each worker has a loop of its own: threads of one product would only wait for each other.
-    with threads_each(1), ThreadPoolExecutor(min(8, n_cores())) as pool:
+    with workers() as pool:
         for n_done, (key, found) in enumerate(
             zip(missing, pool.map(_measured, missing.values()), strict=True)
         ):

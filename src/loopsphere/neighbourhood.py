@@ -159,12 +159,12 @@ def similar(
     n_seen, n_pool = 0, n_loops if wish is None else _FIRST_POOL * n_loops
     while len(found) < n_loops and n_seen < len(files_of):
         near = library.nearest(kind, asked.embedding[0], n_pool, among=files_of)[n_seen:]
-        if not near and not n_seen:
+        if not near:
+            if n_seen:
+                break
             raise LibraryError(
                 f"{library.location}: none of its loops was heard by this encoder; give --in FOLDER"
             )
-        if not near:
-            break
         n_seen, n_pool = n_seen + len(near), 4 * n_pool
         loops = [_described(one, files_of[one.audio_hash], library) for one in near]
         if wish is not None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+
+_MAX_WORKERS = 8
 
 
 def n_cores() -> int:
@@ -31,3 +34,10 @@ def threads_each(n_threads: int) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def workers() -> Iterator[ThreadPoolExecutor]:
+    """Provide a thread for each core, up to eight, for loops of their own; their products have one thread."""
+    with threads_each(1), ThreadPoolExecutor(min(_MAX_WORKERS, n_cores())) as pool:
+        yield pool

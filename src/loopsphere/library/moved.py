@@ -10,12 +10,13 @@ import scipy.fft
 
 from loopsphere.library.duplicates import Pair, ordered
 from loopsphere.library.fingerprint import FINGERPRINT_DIM, count_sketch, ring_fingerprint, row_blocks
-from loopsphere.library.relation import LENGTH_SLACK, TRANSPOSED_COSINE, pitch_map
+from loopsphere.library.relation import TRANSPOSED_COSINE, pitch_map
 from loopsphere.types import Float32Array
 
 MOVED_KIND = "moved-1"
 """Name and version of the sketches; raise it when they change, as libraries keep them."""
 
+_LENGTH_SLACK = 0.002  # of the length: a loop that was moved is as long as it was
 _N_INTERVALS = 128  # no fewer than the pitches and an octave more, so that no pitch comes round
 _RING_COSINE, _ANYWHERE_COSINE = 0.8, 0.6
 _N_NEIGHBOURS = 16  # in a pack, other takes of a riff may come before the loop itself
@@ -54,7 +55,7 @@ def moved_sketch(waveform: Float32Array) -> Float32Array:
 def have_equals(durations_s: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     """Tell which loops are as long as another one; only these may be another one moved."""
     order = np.argsort(durations_s)
-    is_near = np.diff(durations_s[order]) <= LENGTH_SLACK * durations_s[order][1:]
+    is_near = np.diff(durations_s[order]) <= _LENGTH_SLACK * durations_s[order][1:]
     found = np.zeros(len(durations_s), dtype=bool)
     found[order[:-1][is_near]] = True
     found[order[1:][is_near]] = True
@@ -84,13 +85,7 @@ def moved_candidates(
     ring, anywhere, notes = np.split(sketches[order], 3, axis=1)
     pairs: tuple[dict[Pair, None], dict[Pair, None]] = ({}, {})
     for block in row_blocks(len(order)):
-        lowest = durations[block][0] * (1.0 - LENGTH_SLACK)
-        highest = durations[block][-1] / (1.0 - LENGTH_SLACK)
-        near = slice(np.searchsorted(durations, lowest), np.searchsorted(durations, highest, side="right"))
-        longer = np.maximum(durations[block][:, None], durations[near])
-        is_possible = np.abs(durations[block][:, None] - durations[near]) <= LENGTH_SLACK * longer
-        own = np.arange(len(is_possible))
-        is_possible[own, own + block.start - near.start] = False
+        near, is_possible = _as_long(durations, block)
         turned = np.where(is_possible, ring[block] @ ring[near].T, 0.0)
         # What has the same notes where they are is no transposition.
         is_higher = is_possible & (notes[block] @ notes[near].T < TRANSPOSED_COSINE)
@@ -102,6 +97,21 @@ def moved_candidates(
                 first, second = order[block.start + row], order[near.start + column]
                 found[ordered(audio_hashes[first], audio_hashes[second])] = None
     return list(pairs[0]), list(pairs[1])
+
+
+def _as_long(durations: npt.NDArray[np.float64], rows: slice) -> tuple[slice, npt.NDArray[np.bool_]]:
+    """Return the columns that may be as long as some of the rows, and which of them are, but for itself.
+
+    `durations` ascend, so that these columns lie side by side.
+    """
+    own = durations[rows]
+    lowest, highest = own[0] * (1.0 - _LENGTH_SLACK), own[-1] / (1.0 - _LENGTH_SLACK)
+    near = slice(np.searchsorted(durations, lowest), np.searchsorted(durations, highest, side="right"))
+    longer = np.maximum(own[:, None], durations[near])
+    is_as_long = np.abs(own[:, None] - durations[near]) <= _LENGTH_SLACK * longer
+    number = np.arange(len(own))
+    is_as_long[number, number + rows.start - near.start] = False
+    return near, is_as_long
 
 
 def _nearest(likeness: Float32Array, least: float) -> list[tuple[int, int]]:

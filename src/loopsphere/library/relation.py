@@ -12,8 +12,6 @@ import scipy.fft
 from loopsphere.library.comparison import COMPARISON_RATE_HZ
 from loopsphere.types import Float32Array
 
-LENGTH_SLACK = 0.002
-"""Of the length: a loop that was moved is as long as it was."""
 TRANSPOSED_COSINE = 0.78
 """Of two pitch maps, the least at which the notes are the same."""
 _SHORTEST_SHIFT_S = 0.02
@@ -47,7 +45,7 @@ def turned(first: Float32Array, second: Float32Array) -> Turn | None:
     Parameters
     ----------
     first, second : float32 ndarray of shape (n_samples,)
-        Mono, at `COMPARISON_RATE_HZ`; of one length, give or take `LENGTH_SLACK`.
+        Mono, at `COMPARISON_RATE_HZ`; of one length, give or take some samples.
 
     Returns
     -------
