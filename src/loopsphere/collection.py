@@ -216,7 +216,7 @@ def _moved_sketches(
     missing = [audio_hash for audio_hash in wanted if audio_hash not in sketches]
 
     def sketch(audio_hash: str) -> Float32Array | None:
-        waveform = waveform_again(wanted[audio_hash], COMPARISON_RATE_HZ)
+        waveform = waveform_again(wanted[audio_hash], COMPARISON_RATE_HZ, audio_hash)
         return None if waveform is None else moved_sketch(waveform)
 
     what = "looking for loops moved"
@@ -241,7 +241,11 @@ def _judged(
     version = f"{question}-{VERDICTS_VERSION}"
     path_of = dict(zip(embedded.audio_hashes, embedded.paths, strict=True))
     known = {} if library is None else library.verdicts(version)
-    judge = Judge(question, lambda audio_hash: waveform_again(path_of[audio_hash], COMPARISON_RATE_HZ), known)
+
+    def read(audio_hash: str) -> Float32Array | None:
+        return waveform_again(path_of[audio_hash], COMPARISON_RATE_HZ, audio_hash)
+
+    judge = Judge(question, read, known)
     found: list[Judged] = []
     what = f"comparing loops ({question})"
     with workers() as pool:

@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from loopsphere.audio import load_recording
+from loopsphere.audio import recording_again
 from loopsphere.audio.tags import read_music_tags
 from loopsphere.embedding import Progress, silent
 from loopsphere.encoders.joining import taken_apart
-from loopsphere.errors import AudioError
 from loopsphere.explain import (
     ATTRIBUTES,
     ATTRIBUTES_VERSION,
@@ -63,7 +62,8 @@ def attributes_of(
     Returns
     -------
     records : list of dict or None
-        `Attributes.to_dict()` with what name and tags say; None where the file has become unreadable.
+        `Attributes.to_dict()` with what name and tags say; None where the file has become unreadable
+        or holds another loop by now.
     """
     heard = _sounds_of(paths, audio_hashes, library, progress)
     with ThreadPoolExecutor(min(8, n_cores())) as pool:
@@ -86,7 +86,7 @@ def _sounds_of(
     # Each worker has a loop of its own: threads of one product would only wait for each other.
     with workers() as pool:
         for n_done, (key, found) in enumerate(
-            zip(missing, pool.map(_measured, missing.values()), strict=True)
+            zip(missing, pool.map(_measured, missing.values(), missing), strict=True)
         ):
             progress("measuring loops", n_done, len(missing))
             known[key] = found
@@ -106,11 +106,10 @@ def _remember(library: Library | None, measured: dict[str, Record]) -> None:
         library.try_to(lambda: library.put_attributes(ATTRIBUTES_VERSION, measured))
 
 
-def _measured(path: str) -> Attributes | None:
-    try:
-        return measure(load_recording(path))
-    except AudioError:  # it was readable when it was embedded
-        return None
+def _measured(path: str, audio_hash: str) -> Attributes | None:
+    # What the file holds by now is remembered under no other loop's hash.
+    recording = recording_again(path, audio_hash)
+    return None if recording is None else measure(recording)
 
 
 def _hints(path: str) -> Hints:
@@ -176,7 +175,7 @@ def explain_collection(
     Returns
     -------
     explanations : tuple of Explanation
-        In the order of `subjects`; a loop whose file has become unreadable is left out.
+        In the order of `subjects`; a loop whose file has become unreadable or another is left out.
     normal : Normality
     """
     # Of each group one loop: copies would make what they share look usual.

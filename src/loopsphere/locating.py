@@ -11,7 +11,7 @@ from loopsphere.audio import waveform_again
 from loopsphere.embedding import Progress, silent
 from loopsphere.encoders import Encoder
 from loopsphere.explain.localise import Localisation, OddRange, TokenMemory
-from loopsphere.types import Float32Array, ScoreResult
+from loopsphere.types import EmbedResult, Float32Array, ScoreResult
 
 MAX_CARDS = 60
 """Loops with a card: picture, curve and neighbours. The others are rows of a list."""
@@ -38,6 +38,7 @@ class Located:
 def locate(
     paths: Sequence[str],
     normal_paths: Sequence[str],
+    audio_hashes: Mapping[str, str],
     encoder: Encoder,
     *,
     seed: int = 0,
@@ -51,6 +52,8 @@ def locate(
         The loops asked about.
     normal_paths : sequence of str
         `N_COMPARED` of them at most are drawn.
+    audio_hashes : mapping of path to str
+        Of all these loops, when they were embedded.
     encoder : Encoder
     seed : int, default=0
     progress : callable
@@ -58,15 +61,15 @@ def locate(
     Returns
     -------
     located : dict of path to Located
-        Without files that are gone or changed into something that cannot be read.
+        Without files that are gone or changed.
     """
     rng = np.random.default_rng([seed, 31])
     drawn = rng.permutation(len(normal_paths))[:N_COMPARED]
     n_all, n_done = len(drawn) + len(paths), 0
     progress("looking where", 0, n_all)
-    compared = []
+    rate, compared = encoder.mel.sample_rate, []
     for i in drawn:
-        waveform = waveform_again(normal_paths[i], encoder.mel.sample_rate)
+        waveform = waveform_again(normal_paths[i], rate, audio_hashes[normal_paths[i]])
         if waveform is not None:
             compared.append(encoder.token_grids(waveform))
         n_done += 1
@@ -74,7 +77,7 @@ def locate(
     memory = TokenMemory(random_state=seed).fit(compared) if len(compared) > 1 else None
     located = {}
     for path in paths:
-        waveform = waveform_again(path, encoder.mel.sample_rate)
+        waveform = waveform_again(path, rate, audio_hashes[path])
         if waveform is not None:
             where = memory.localise(encoder.token_grids(waveform)) if memory else None
             located[path] = Located(waveform, where)
@@ -84,7 +87,12 @@ def locate(
 
 
 def locate_odd(
-    result: ScoreResult, encoder: Encoder, *, seed: int = 0, progress: Progress = silent
+    result: ScoreResult,
+    embedded: EmbedResult,
+    encoder: Encoder,
+    *,
+    seed: int = 0,
+    progress: Progress = silent,
 ) -> dict[str, Located]:
     """Tell where the odd loops, and others that get a card, are odd; see `locate`.
 
@@ -94,7 +102,8 @@ def locate_odd(
     asked = [loop.path for i, loop in enumerate(result.loops) if loop.is_odd or i in cards]
     trusted = result.loops[max(len(cards), len(result.loops) // 5) :]
     normal = [loop.path for loop in trusted if not loop.is_odd]
-    return locate(asked, normal, encoder, seed=seed, progress=progress)
+    audio_hashes = dict(zip(embedded.paths, embedded.audio_hashes, strict=True))
+    return locate(asked, normal, audio_hashes, encoder, seed=seed, progress=progress)
 
 
 def ranges_of(result: ScoreResult, located: Mapping[str, Located]) -> dict[str, tuple[OddRange, ...]]:

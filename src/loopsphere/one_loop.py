@@ -123,7 +123,7 @@ def _against_model(
     )
     (record,) = attributes_of([os.fspath(loop)], [audio_hash], library=library)
     if record is None:
-        raise NothingUsableError(f"{os.fspath(loop)}: it has become unreadable")
+        raise NothingUsableError(f"{os.fspath(loop)}: it has changed or become unreadable")
     found = faults(record, Reference.of([]))
     note = "a model remembers no attributes: give the folder it was learnt from to hear what is unusual"
     return _answer(

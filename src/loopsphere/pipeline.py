@@ -303,7 +303,8 @@ def scan_embeddings(
         learner = Learner(features, lesson, detector, seed, device, progress, holds_odd=True)
         crossed = learner.trimmed(groups)
         fit_notes = learner.notes(named)
-        remember_run(runs, key, embedded, crossed, fit_notes, detector=detector, seed=seed)
+        if measured is None or all(measured):  # else a file was replaced meanwhile, and may come back
+            remember_run(runs, key, embedded, crossed, fit_notes, detector=detector, seed=seed)
     else:
         crossed, fit_notes = remembered
     too_few = too_few_note(crossed.n_groups - 1, alpha, "other loops")

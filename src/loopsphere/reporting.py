@@ -129,7 +129,7 @@ def make_report(
     paths = [loop.path for loop in result.loops]
     number = {path: i for i, path in enumerate(paths)}
     if located is None:
-        located = locate_odd(result, encoder, seed=seed, progress=progress)
+        located = locate_odd(result, embedded, encoder, seed=seed, progress=progress)
     explanations = {explanation.path: explanation for explanation in result.explanations}
     details = {
         i: _detail(located[paths[i]], explanations.get(paths[i]), number, encoder)
@@ -138,6 +138,7 @@ def make_report(
     }
     typical = [number[path] for path in result.normal.typical] if result.normal else []
     row_of = {path: row for row, path in enumerate(embedded.paths)}
+    audio_hashes = [embedded.audio_hashes[row_of[path]] for path in paths]
     places, caption = map_places(embedded.embedding[[row_of[path] for path in paths]])
     root, below, urls = loop_urls(paths, page_folder)
     return ReportData(
@@ -156,7 +157,7 @@ def make_report(
         urls=urls,
         map_caption=caption,
         details=details,
-        audio=_carried([*details, *typical, *_neighbours(details)], paths, progress),
+        audio=_carried([*details, *typical, *_neighbours(details)], paths, audio_hashes, progress),
         typical=typical,
         modes=[
             LoopGroup(f"{mode.n_loops:,} loops like", [number[mode.prototype]])
@@ -239,7 +240,9 @@ def _neighbours(details: Mapping[int, LoopDetail]) -> list[int]:
     return [i for detail in details.values() for i, _ in detail.neighbours]
 
 
-def _carried(numbers: Iterable[int], paths: Sequence[str], progress: Progress) -> dict[int, str]:
+def _carried(
+    numbers: Iterable[int], paths: Sequence[str], audio_hashes: Sequence[str], progress: Progress
+) -> dict[int, str]:
     """Encode loops until the page carries enough; a long one is passed over for a shorter one."""
     wanted = list(dict.fromkeys(numbers))
     left = EMBEDDED_MB * 1e6
@@ -247,7 +250,7 @@ def _carried(numbers: Iterable[int], paths: Sequence[str], progress: Progress) -
     progress("packing sound", 0, len(wanted))
     with ThreadPoolExecutor(n_cores()) as pool:
         for n_done, (i, sound) in enumerate(
-            zip(wanted, pool.map(_packed, (paths[i] for i in wanted)), strict=True)
+            zip(wanted, pool.map(lambda i: _packed(paths[i], audio_hashes[i]), wanted), strict=True)
         ):
             if 0 < len(sound) <= left:
                 carried[i] = sound
@@ -256,9 +259,9 @@ def _carried(numbers: Iterable[int], paths: Sequence[str], progress: Progress) -
     return carried
 
 
-def _packed(path: str) -> str:
-    """Return a loop's sound as text; nothing where it cannot be read, or is too long to be carried."""
-    waveform = waveform_again(path, OPUS_RATE)
+def _packed(path: str, audio_hash: str) -> str:
+    """Return a loop's sound as text; nothing where it is gone or another, or is too long to be carried."""
+    waveform = waveform_again(path, OPUS_RATE, audio_hash)
     if waveform is None or len(waveform) > MAX_CARRIED_S * OPUS_RATE:
         return ""
     return opus_base64(waveform)

@@ -190,6 +190,22 @@ def test_what_was_compared_is_not_read_again(original, waveform, tmp_path, monke
     assert find_duplicates(embedded, library=open_library(library.location)) == first
 
 
+def test_nothing_is_remembered_of_files_that_were_replaced(original, waveform, tmp_path) -> None:
+    loops = [original, write(tmp_path / "louder.wav", 0.5 * waveform), tmp_path / "turned.wav"]
+    write(loops[2], np.roll(waveform, RATE // 2))
+    embedded, library = known(loops), open_library(tmp_path / ".loopsphere")
+    kept = [path.read_bytes() for path in loops]
+    noise = np.random.default_rng(0).standard_normal(len(waveform))
+    for k, path in enumerate(loops[1:]):
+        write(path, 0.1 * np.roll(noise, k))
+    assert find_duplicates(embedded, library=library).pairs == ()
+    for path, content in zip(loops, kept, strict=True):
+        path.write_bytes(content)
+    found = find_duplicates(embedded, library=open_library(library.location))
+    assert found == find_duplicates(embedded)
+    assert {pair.kind for pair in found.pairs} == {"same audio", "time-shifted"}
+
+
 def test_without_fingerprints_only_the_same_samples_are_one(original, waveform) -> None:
     copy = write(original.with_name("n.flac"), waveform)
     quieter = write(original.with_name("o quieter.wav"), 0.5 * waveform)

@@ -107,6 +107,18 @@ def test_a_library_remembers_what_was_measured(embedded, tmp_path, monkeypatch):
     assert again == first
 
 
+def test_a_file_that_was_replaced_leaves_no_attributes_under_the_hash_of_the_first(folder, tmp_path):
+    path, library = tmp_path / "b.wav", open_library(tmp_path / "library")
+    shutil.copy(folder / "b01.wav", path)
+    audio_hash = load_recording(path).audio_hash
+    shutil.copy(folder / "loud.wav", path)
+    assert attributes_of([str(path)], [audio_hash], library=library) == [None]
+    shutil.copy(folder / "b01.wav", path)
+    (again,) = attributes_of([str(path)], [audio_hash], library=library)
+    (fresh,) = attributes_of([str(path)], [audio_hash])
+    assert again == fresh
+
+
 def test_a_file_that_has_gone_has_no_attributes(tmp_path):
     path = tmp_path / "gone.wav"
     assert attributes_of([str(path)], ["unknown"]) == [None]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlparse
 
@@ -64,8 +66,8 @@ def result(embedded: EmbedResult) -> ScoreResult:
 
 
 @pytest.fixture(scope="module")
-def located(result: ScoreResult):
-    return locate_odd(result, cached_encoder("bundled", "cpu"))
+def located(result: ScoreResult, embedded: EmbedResult):
+    return locate_odd(result, embedded, cached_encoder("bundled", "cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -143,12 +145,32 @@ def test_cards_are_a_dozen_at_least_and_sixty_at_most() -> None:
 
 
 def test_a_loop_that_is_gone_has_no_card(result: ScoreResult, embedded: EmbedResult, tmp_path: Path) -> None:
-    gone = scored((str(tmp_path / "gone.wav"), *embedded.paths[1:13]), 1)
-    found = locate_odd(gone, cached_encoder("bundled", "cpu"))
+    known = replace(embedded, paths=(str(tmp_path / "gone.wav"), *embedded.paths[1:]))
+    gone = scored(known.paths[:13], 1)
+    found = locate_odd(gone, known, cached_encoder("bundled", "cpu"))
     assert str(tmp_path / "gone.wav") not in found
     assert len(found) == 11
     # One normal loop is left to compare with, which is too few.
     assert all(each.where is None for each in found.values())
+
+
+def test_a_loop_that_was_replaced_is_neither_shown_nor_carried(
+    embedded: EmbedResult, result: ScoreResult, tmp_path: Path
+) -> None:
+    """Its scores and its reasons are of another sound."""
+    changed = tmp_path / "changed.wav"
+    shutil.copy(embedded.paths[7], changed)
+    paths = (embedded.paths[0], str(changed), *embedded.paths[2:13])
+    some = replace(embedded.subset(np.arange(13)), paths=paths)
+    data = make_report(
+        replace(scored(paths, 1), normal=Normality(5, 5, (str(changed),), (), {})),
+        some,
+        cached_encoder("bundled", "cpu"),
+        tmp_path,
+    )
+    assert sorted(data.details) == [0, *range(2, 12)]
+    assert data.typical == [1]
+    assert 1 not in data.audio
 
 
 @pytest.mark.filterwarnings("error")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from loopsphere import explaining, pipeline
 from loopsphere.embedding import embed
 from loopsphere.library import Library, open_library
+from loopsphere.measuring import measured_for
 from loopsphere.runs import run_key
 from loopsphere.types import EmbedResult, ScoreResult
 
@@ -43,7 +45,7 @@ def test_the_second_scan_learns_and_opens_nothing(embedded, library, first, monk
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("not needed")
 
-    for name in ("load_recording", "read_music_tags"):
+    for name in ("recording_again", "read_music_tags"):
         monkeypatch.setattr(explaining, name, refuse)
     monkeypatch.setattr(pipeline, "Learner", refuse)
     assert pipeline.scan_embeddings(embedded, detector=DETECTOR, library=library) == first
@@ -62,3 +64,24 @@ def test_a_run_is_known_by_all_that_decides_it(embedded, first) -> None:
     os.utime(embedded.paths[0], (1, 1))
     after = key(), key("pca")
     assert (before[0] == after[0], before[1] == after[1]) == (False, True)
+
+
+def test_a_run_with_a_loop_that_was_replaced_is_not_kept(folder, tmp_path, monkeypatch) -> None:
+    loops, library = tmp_path / "loops", open_library(tmp_path / ".loopsphere")
+    shutil.copytree(folder, loops, ignore=shutil.ignore_patterns(".loopsphere"))
+    embedded = embed(loops, library=library)
+    first, other = (Path(path) for path in embedded.paths[:2])
+    content = first.read_bytes()
+    status = first.stat()
+
+    def replaced_meanwhile(*arguments: Any, **named: Any) -> Any:
+        first.write_bytes(other.read_bytes())
+        return measured_for(*arguments, **named)
+
+    with monkeypatch.context() as context:
+        context.setattr(pipeline, "measured_for", replaced_meanwhile)
+        pipeline.scan_embeddings(embedded, detector=DETECTOR, library=library)
+    first.write_bytes(content)
+    os.utime(first, ns=(status.st_atime_ns, status.st_mtime_ns))
+    again = pipeline.scan_embeddings(embedded, detector=DETECTOR, library=library)
+    assert again == pipeline.scan_embeddings(embedded, detector=DETECTOR)

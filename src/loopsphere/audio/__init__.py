@@ -9,7 +9,7 @@ from loopsphere.audio.limits import (
     MIN_SAMPLE_RATE_HZ,
     SILENCE_DBFS,
 )
-from loopsphere.audio.loading import load_clip, load_recording, waveform_again
+from loopsphere.audio.loading import load_clip, load_recording, recording_again, waveform_again
 
 __all__ = [
     "AUDIO_EXTENSIONS",
@@ -23,5 +23,6 @@ __all__ = [
     "holds_loops",
     "load_clip",
     "load_recording",
+    "recording_again",
     "waveform_again",
 ]

@@ -178,18 +178,27 @@ def load_clip(path: str | os.PathLike[str], sample_rate: int) -> Clip:
     )
 
 
-def waveform_again(path: str | os.PathLike[str], sample_rate: int) -> Float32Array | None:
+def waveform_again(path: str | os.PathLike[str], sample_rate: int, audio_hash: str) -> Float32Array | None:
     """Return the waveform of a loop that was read before, as `load_clip` does.
+
+    Parameters
+    ----------
+    path : str or path-like
+    sample_rate : int
+        Hz.
+    audio_hash : str
+        What the file held then.
 
     Returns
     -------
     waveform : float32 ndarray of shape (n_samples,), or None
-        None where the file has gone since, or has become unreadable.
+        None where the file has gone since, has become unreadable, or holds another loop by now.
     """
     try:
-        return load_clip(path, sample_rate).waveform
+        clip = load_clip(path, sample_rate)
     except AudioError:
         return None
+    return clip.waveform if clip.audio_hash == audio_hash else None
 
 
 def load_recording(path: str | os.PathLike[str]) -> Recording:
@@ -217,3 +226,12 @@ def load_recording(path: str | os.PathLike[str]) -> Recording:
         n_channels=decoded.n_channels,
         audio_hash=decoded.audio_hash,
     )
+
+
+def recording_again(path: str | os.PathLike[str], audio_hash: str) -> Recording | None:
+    """Return a loop that was read before, as `load_recording` does; None where `waveform_again` is."""
+    try:
+        recording = load_recording(path)
+    except AudioError:
+        return None
+    return recording if recording.audio_hash == audio_hash else None

@@ -140,7 +140,7 @@ def _write_answers(
         written += map(str, write_results(out, result))
     if labels is None and (out is None or not page):
         return written
-    located = locate_odd(result, encoder, seed=seed, progress=progress)
+    located = locate_odd(result, embedded, encoder, seed=seed, progress=progress)
     if labels is not None:
         tracks = write_labels(labels, ranges_of(result, located))
         written.append(f"{counted(len(tracks), 'label track', 'label tracks')} in {labels}")
