@@ -6,8 +6,12 @@ import errno
 import os
 import re
 import secrets
+import shutil
+import stat
+import sys
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,12 +20,14 @@ _FORBIDDEN = re.compile(r'[<>:"/|?*\\\x00-\x1f]')
 
 @contextmanager
 def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a temporary file beside `path` and move it there when the block ends without an error.
+    """Open a file that takes the place of `path` when the block ends without an error.
 
     Parameters
     ----------
     path : str or PathLike
-        Its folder is made if it does not exist; an existing file is replaced.
+        Its folder is made if it does not exist. An existing file is replaced; of a symbolic link, the file
+        that it leads to. What is no regular file, such as a FIFO, a device or standard output, is written to
+        and stays what it is.
 
     Yields
     ------
@@ -30,21 +36,68 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Raises
     ------
     OSError
-        The folder cannot be written; nothing is left behind.
+        The file cannot be written; nothing is left behind.
     """
-    target = Path(path)
+    try:
+        if _is_written_through(path):
+            with tempfile.TemporaryFile() as file:
+                yield file
+                file.seek(0)
+                with _opened_in_place(path) as target:
+                    shutil.copyfileobj(file, target)
+        else:
+            with _replacing(Path(os.path.realpath(path))) as replacement:
+                yield replacement
+    except OSError as error:
+        if error.filename is None:  # as of a full disk, which only the descriptor met
+            error.filename = os.fspath(path)
+        raise
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file beside `target` and move it there when the block ends without an error."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
+    # Not the target's name with more behind it, which may be too long for a name.
+    temporary = target.with_name(f".{secrets.token_hex(8)}.part")
     try:  # before the file is made: an interrupt in between would leave it behind
         with temporary.open("xb") as file:
             yield file
         temporary.replace(target)
     except OSError as error:
-        if error.filename is None:  # as of a full disk, which only the descriptor met
-            error.filename = os.fspath(path)
+        if error.filename == os.fspath(temporary):  # a name that says nothing to the user
+            error.filename, error.filename2 = os.fspath(target), None
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _is_written_through(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a path leads to something that another file could not take the place of."""
+    try:
+        status = Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return not stat.S_ISREG(status.st_mode) or _standard_stream(status) is not None
+
+
+def _standard_stream(status: os.stat_result) -> int | None:
+    """Return the descriptor of standard output or error if it is this file, as /dev/stdout is."""
+    for descriptor in (1, 2):
+        with suppress(OSError):  # closed
+            if os.path.samestat(status, os.fstat(descriptor)):
+                return descriptor
+    return None
+
+
+def _opened_in_place(path: str | os.PathLike[str]) -> BinaryIO:
+    stream = _standard_stream(Path(path).stat())
+    if stream is None:
+        return Path(path).open("wb")
+    # Opened by its name, a file that the shell made for it would be cut off and begun again.
+    for text in (sys.stdout, sys.stderr):
+        text.flush()
+    return os.fdopen(os.dup(stream), "wb")
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
@@ -54,11 +107,15 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     ------
     OSError
         It is a folder; or what should be its folder, or is the nearest thing above, is none or cannot be
-        written.
+        written. Of what is written through (see `whole_file`): it cannot be written itself.
     """
     if Path(path).is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
-    above = Path(path).absolute().parent
+    if _is_written_through(path):
+        if not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, "cannot be written", os.fspath(path))
+        return
+    above = Path(os.path.realpath(path)).parent
     while not above.exists() and above != above.parent:
         above = above.parent
     if not above.is_dir():
