@@ -149,7 +149,7 @@ class Library:
         -------
         neighbours : list of NearAudio
         """
-        where = None if among is None else _one_of("audio_hash", among)
+        where = None if among is None else {"audio_hash": list(among)}
         rows = self._tables.nearest(_vector_table(kind), vector, n_loops, columns=["audio_hash"], where=where)
         return [NearAudio(row["audio_hash"], 1.0 - float(row["_distance"])) for row in rows]
 
@@ -158,7 +158,7 @@ class Library:
     def attributes(self, version: str, wanted: set[str]) -> dict[str, dict[str, Any]]:
         """Return named values of the audio that is asked for, as computed by one version of the code."""
         found: dict[str, dict[str, Any]] = {}
-        where = f"version = {_quoted(version)}"
+        where = {"version": [version]}
         for batch in self._tables.read(_ATTRIBUTES, columns=["audio_hash", "content"], where=where):
             texts = batch.column("content")
             for row, audio_hash in enumerate(batch.column("audio_hash").to_pylist()):
@@ -178,7 +178,7 @@ class Library:
     def verdicts(self, version: str) -> dict[tuple[str, str], dict[str, Any]]:
         """Return what comparing two audio hashes (the smaller first) came to, by one version of the code."""
         found: dict[tuple[str, str], dict[str, Any]] = {}
-        where = f"version = {_quoted(version)}"
+        where = {"version": [version]}
         for batch in self._tables.read(_VERDICTS, columns=["hash_a", "hash_b", "content"], where=where):
             columns = batch.to_pydict()
             pairs = zip(columns["hash_a"], columns["hash_b"], strict=True)
@@ -198,11 +198,11 @@ class Library:
 
     def run(self, key: str) -> RunRecord | None:
         """Return the scores of an earlier scan, or None."""
-        heads = self._tables.rows(_RUNS, where=f"run_key = {_quoted(key)}")
+        heads = self._tables.rows(_RUNS, where={"run_key": [key]})
         if not heads:
             return None
         head = heads[0]
-        rows = self._tables.rows(_SCORES, where=f"run_key = {_quoted(key)}")
+        rows = self._tables.rows(_SCORES, where={"run_key": [key]})
         rows.sort(key=lambda row: row["row"])
         # The scores are written before their head, so they are whole.
         return RunRecord(
@@ -242,8 +242,8 @@ class Library:
         runs.sort(key=lambda row: row["made_at"])
         old = [row["run_key"] for row in runs[:-_KEPT_RUNS]]
         if old:
-            self._tables.delete(_RUNS, _one_of("run_key", old))
-            self._tables.delete(_SCORES, _one_of("run_key", old))
+            self._tables.delete(_RUNS, {"run_key": old})
+            self._tables.delete(_SCORES, {"run_key": old})
 
     def try_to(self, write: Callable[[], None]) -> None:
         """Write what can be done without; the first failure is left in `usage`, and ends all trying."""
@@ -293,14 +293,6 @@ def now() -> datetime:
 
 def _vector_table(kind: str) -> str:
     return f"vectors-{kind}"
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _one_of(column: str, values: Iterable[str]) -> str:
-    return f"{column} IN (" + ", ".join(map(_quoted, values)) + ")"
 
 
 def _strings(rows: list[dict[str, str]], names: list[str]) -> pa.Table:

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loopsphere.errors import LibraryError, first_line
+from loopsphere.library.snapshots import drop_snapshot, is_small, read_snapshot, write_snapshot
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+Where = Mapping[str, Collection[str]]
+"""Which rows: those that have one of some values in each of some columns."""
 
 LOCK_WAIT_S = 60.0
 _FORMAT_KEY = b"loopsphere library format"
@@ -39,7 +44,8 @@ class Tables:
 
     On a local disk each operation holds the library's lock, so that a reader never sees a version that a
     writer is about to remove, and two writers take turns. The lock is the operating system's: it ends with
-    the process that holds it, however that ends.
+    the process that holds it, however that ends. Small tables there also have a snapshot, so that LanceDB is
+    imported only where something is written or has changed.
 
     Parameters
     ----------
@@ -50,7 +56,6 @@ class Tables:
     """
 
     def __init__(self, location: str, *, wait_s: float = LOCK_WAIT_S) -> None:
-        import lancedb
         from filelock import FileLock
 
         self.location = location
@@ -63,14 +68,27 @@ class Tables:
             folder = Path(location)
             self.is_read_only = not _make_writable(folder)
             self._lock = FileLock(folder / "lock", timeout=wait_s)
-        with self._reported("opened"):
-            self._db = lancedb.connect(location)
+        else:
+            with self._reported("opened"):
+                _ = self._db  # an address that is wrong is told at once
+
+    @cached_property
+    def _db(self) -> Any:
+        import lancedb
+
+        return lancedb.connect(self.location)
 
     def read(
-        self, name: str, *, columns: list[str] | None = None, where: str | None = None
+        self, name: str, *, columns: list[str] | None = None, where: Where | None = None
     ) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a table, none if there is no such table."""
         with self._held("read"):
+            if self.is_local and not self._holds(name):
+                return
+            small = self._small(name)
+            if small is not None:
+                yield from _chosen(small, columns, where).to_batches()
+                return
             table = self._table(name)
             if table is None:
                 return
@@ -78,17 +96,17 @@ class Tables:
             if columns is not None:
                 query = query.select(columns)
             if where is not None:
-                query = query.where(where)
+                query = query.where(_sql(where))
             yield from query.to_batches()
 
     def rows(
-        self, name: str, *, columns: list[str] | None = None, where: str | None = None
+        self, name: str, *, columns: list[str] | None = None, where: Where | None = None
     ) -> list[dict[str, Any]]:
         """Return the rows of a table as dicts, none if there is no such table."""
         return [row for batch in self.read(name, columns=columns, where=where) for row in batch.to_pylist()]
 
     def nearest(
-        self, name: str, vector: Any, n_rows: int, *, columns: list[str], where: str | None = None
+        self, name: str, vector: Any, n_rows: int, *, columns: list[str], where: Where | None = None
     ) -> list[dict[str, Any]]:
         """Return the rows whose `vector` has the smallest cosine distance, nearest first."""
         with self._held("read"):
@@ -97,7 +115,7 @@ class Tables:
                 return []
             query = table.search(vector, vector_column_name="vector").distance_type("cosine")
             if where is not None:
-                query = query.where(where, prefilter=True)
+                query = query.where(_sql(where), prefilter=True)
             rows: list[dict[str, Any]] = query.select([*columns, "_distance"]).limit(n_rows).to_list()
             return rows
 
@@ -109,23 +127,53 @@ class Tables:
             table = self._made(name, rows.schema)
             table.merge_insert(key).when_matched_update_all().when_not_matched_insert_all().execute(rows)
             self._compact(table, _FEW_FRAGMENTS * 4)
+            self._snap(name, table)
 
-    def delete(self, name: str, where: str) -> None:
+    def delete(self, name: str, where: Where) -> None:
         """Remove rows."""
         with self._held("written"):
             table = self._table(name)
             if table is not None:
-                table.delete(where)
+                table.delete(_sql(where))
+                self._snap(name, table)
 
     def tidy(self) -> None:
         """Merge the many small files that many small writes leave."""
         with self._held("written"):
-            for table in self._opened.values():
-                self._compact(table, _FEW_FRAGMENTS)
+            for name, table in self._opened.items():
+                if self._compact(table, _FEW_FRAGMENTS):
+                    self._snap(name, table)
 
-    def _compact(self, table: Any, n_allowed: int) -> None:
+    def _holds(self, name: str) -> bool:
+        """Tell, on a local disk, whether there is anything of a table."""
+        return (Path(self.location) / f"{name}.lance").is_dir()
+
+    def _small(self, name: str) -> pa.Table | None:
+        """Return all rows of a small table on a local disk; None where it is not one."""
+        if not self.is_local:
+            return None
+        rows = read_snapshot(Path(self.location), name)
+        if rows is None and is_small(Path(self.location), name) and (table := self._table(name)) is not None:
+            rows = self._snap(name, table)
+        return rows
+
+    def _snap(self, name: str, table: Any) -> pa.Table | None:
+        """Take a snapshot of a table if it is small, and return its rows."""
+        if not self.is_local:
+            return None
+        folder = Path(self.location)
+        if not is_small(folder, name):
+            drop_snapshot(folder, name)
+            return None
+        rows = table.to_arrow()
+        if not self.is_read_only:
+            write_snapshot(folder, name, rows)
+        return rows
+
+    def _compact(self, table: Any, n_allowed: int) -> bool:
+        """Rewrite a table that is in more than so many pieces; return whether it was."""
         if table.stats()["fragment_stats"]["num_fragments"] <= n_allowed:
-            return
+            return False
         if self.is_local:
             # Under the lock nobody reads an older version, and what no version names is a dead write's.
             import warnings
@@ -135,6 +183,7 @@ class Tables:
                 table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
         else:
             table.optimize()
+        return True
 
     def _table(self, name: str) -> Any:
         table = self._opened.get(name)
@@ -204,6 +253,25 @@ class Tables:
                     "or go on without it: --no-library"
                 )
             raise LibraryError(f"{self.location}: cannot be {done} ({reason}){advice}") from error
+
+
+def _chosen(rows: pa.Table, columns: list[str] | None, where: Where | None) -> pa.Table:
+    """Return some rows and columns of a table, as LanceDB would."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for column, values in (where or {}).items():
+        rows = rows.filter(pc.is_in(rows[column], value_set=pa.array(values, pa.string())))
+    return rows if columns is None else rows.select(columns)
+
+
+def _sql(where: Where) -> str:
+    parts = [f"{column} IN ({', '.join(map(_quoted, values))})" for column, values in where.items()]
+    return " AND ".join(parts)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _make_writable(folder: Path) -> bool:
