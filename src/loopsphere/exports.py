@@ -1,19 +1,39 @@
 """Ways out of a result into a producer's tools: a playlist, label tracks, and folders of copies or links.
 
-Nothing is ever moved, overwritten or deleted: a name that is taken gets a number.
+Nothing is ever moved, overwritten or deleted: a name that is taken gets a number, one that is too long is
+shortened. A file that cannot be written costs none of the others.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from loopsphere.explain.localise import OddRange
-from loopsphere.files import portable_name, whole_file
-from loopsphere.types import LoopScore
+from loopsphere.files import fitting_name, portable_name, whole_file
+from loopsphere.types import LoopScore, SkippedFile
+
+
+@dataclass(frozen=True)
+class Placed:
+    """What was written into a folder.
+
+    Attributes
+    ----------
+    paths : list of Path
+        Of the new files, in the order of the loops.
+    failed : list of SkippedFile
+        Loops for which none could be written, with the reason.
+    """
+
+    paths: list[Path] = field(default_factory=list)
+    failed: list[SkippedFile] = field(default_factory=list)
 
 
 def write_playlist(path: str | os.PathLike[str], loops: Sequence[LoopScore]) -> None:
@@ -42,7 +62,7 @@ def write_playlist(path: str | os.PathLike[str], loops: Sequence[LoopScore]) -> 
         file.write(("\n".join(lines) + "\n").encode())
 
 
-def write_labels(folder: str | os.PathLike[str], ranges: Mapping[str, Sequence[OddRange]]) -> list[Path]:
+def write_labels(folder: str | os.PathLike[str], ranges: Mapping[str, Sequence[OddRange]]) -> Placed:
     """Write one Audacity label track a loop, with the stretches in which it is odd.
 
     Parameters
@@ -53,21 +73,20 @@ def write_labels(folder: str | os.PathLike[str], ranges: Mapping[str, Sequence[O
 
     Returns
     -------
-    paths : list of Path
-        Named like the loop, ending in `.txt`; loops without a stretch get none.
+    placed : Placed
+        Tracks are named like the loop, ending in `.txt`; loops without a stretch get none.
 
     Raises
     ------
     OSError
-        The folder cannot be written.
+        The folder cannot be made.
 
     References
     ----------
     Audacity's manual, 'Importing and exporting labels', with its extension for spectral selections.
     """
-    target = Path(folder)
+    target, placed = Path(folder), Placed()
     target.mkdir(parents=True, exist_ok=True)
-    written = []
     for path, found in ranges.items():
         if not found:
             continue
@@ -76,11 +95,12 @@ def write_labels(folder: str | os.PathLike[str], ranges: Mapping[str, Sequence[O
             lines.append(f"{odd.start_s:.6f}\t{odd.end_s:.6f}\todd ({odd.oddness:.1f})")
             lines.append(f"\\\t{odd.low_hz:.6f}\t{odd.high_hz:.6f}")
         text = "\n".join(lines) + "\n"
-        written.append(_place(target, f"{Path(path).name}.txt", partial(_write_new, text=text)))
-    return written
+        make = partial(_write_new, text=text)
+        _place(placed, path, target / f"{Path(path).name}.txt", make, "its labels cannot be written to")
+    return placed
 
 
-def copy_loops(folder: str | os.PathLike[str], loops: Sequence[LoopScore]) -> list[Path]:
+def copy_loops(folder: str | os.PathLike[str], loops: Sequence[LoopScore]) -> Placed:
     """Copy loops into a folder, numbered from the oddest.
 
     Parameters
@@ -91,18 +111,18 @@ def copy_loops(folder: str | os.PathLike[str], loops: Sequence[LoopScore]) -> li
 
     Returns
     -------
-    paths : list of Path
-        Of the copies.
+    placed : Placed
+        The copies, and the loops that are gone or could not be copied.
 
     Raises
     ------
     OSError
-        A loop cannot be read or the folder cannot be written; copies made before stay.
+        The folder cannot be made.
     """
-    return _place_all(folder, loops, _copy_new)
+    return _place_all(folder, loops, _copy_new, "cannot be copied to")
 
 
-def link_loops(folder: str | os.PathLike[str], loops: Sequence[LoopScore]) -> list[Path]:
+def link_loops(folder: str | os.PathLike[str], loops: Sequence[LoopScore]) -> Placed:
     """Link loops into a folder, numbered from the oddest.
 
     Symbolic links; where the system allows none, as Windows does without a privilege, hard links; where the
@@ -116,48 +136,59 @@ def link_loops(folder: str | os.PathLike[str], loops: Sequence[LoopScore]) -> li
 
     Returns
     -------
-    paths : list of Path
-        Of the links.
+    placed : Placed
+        The links, and the loops that are gone or could not be linked.
 
     Raises
     ------
     OSError
-        A loop is gone or the folder cannot be written; links made before stay.
+        The folder cannot be made.
     """
-    return _place_all(folder, loops, _link_new)
+    return _place_all(folder, loops, _link_new, "cannot be linked at")
 
 
 def _place_all(
-    folder: str | os.PathLike[str], loops: Sequence[LoopScore], make: Callable[[Path, Path], None]
-) -> list[Path]:
-    target = Path(folder)
+    folder: str | os.PathLike[str],
+    loops: Sequence[LoopScore],
+    make: Callable[[Path, Path], None],
+    cannot: str,
+) -> Placed:
+    target, placed = Path(folder), Placed()
     target.mkdir(parents=True, exist_ok=True)
     digits = len(str(len(loops)))
-    placed = []
     for rank, loop in enumerate(loops, start=1):
         source = Path(loop.path).absolute()
         name = f"{rank:0{digits}d} {portable_name(source.name)}"
-        placed.append(_place(target, name, partial(make, source)))
+        _place(placed, loop.path, target / name, partial(make, source), cannot)
     return placed
 
 
-def _place(folder: Path, name: str, make: Callable[[Path], None]) -> Path:
-    """Make a file of this name, or of the next one with a number that is free; never over another one."""
-    stem, suffix = Path(name).stem, Path(name).suffix
+def _place(placed: Placed, loop: str, path: Path, make: Callable[[Path], None], cannot: str) -> None:
+    """Make a file at this path, or with the next number behind its name that is free; never over another."""
     number = 1
     while True:
-        free = folder / (name if number == 1 else f"{stem} ({number}){suffix}")
+        free = path.with_name(fitting_name(path.name, f" ({number})" if number > 1 else ""))
         try:
             make(free)
         except FileExistsError:
             number += 1
+        except OSError as error:
+            placed.failed.append(SkippedFile(loop, f"{cannot} {free} ({error.strerror or error})"))
+            return
         else:
-            return free
+            placed.paths.append(free)
+            return
 
 
 def _write_new(path: Path, text: str) -> None:
     with path.open("x", encoding="utf-8", newline="\n") as file:
-        file.write(text)
+        try:
+            file.write(text)
+            file.flush()
+        except BaseException:
+            file.close()
+            path.unlink()
+            raise
 
 
 def _copy_new(source: Path, target: Path) -> None:
@@ -169,12 +200,13 @@ def _copy_new(source: Path, target: Path) -> None:
             writing.close()
             target.unlink()
             raise
-    shutil.copystat(source, target)
+    with suppress(OSError):  # a copy without its date is a copy
+        shutil.copystat(source, target)
 
 
 def _link_new(source: Path, target: Path) -> None:
     if not source.exists():
-        raise FileNotFoundError(2, "no such file", str(source))
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(source))
     try:
         target.symlink_to(source)
     except FileExistsError:

@@ -15,6 +15,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+_MAX_NAME_BYTES = 255
+"""Of one name, in UTF-8, on the file systems of all systems; those that count UTF-16 take longer ones."""
+_MAX_SUFFIX_BYTES = 16
 _FORBIDDEN = re.compile(r'[<>:"/|?*\\\x00-\x1f]')
 
 
@@ -127,3 +130,24 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 def portable_name(name: str) -> str:
     """Return a file's name with "_" for each character that Windows forbids in one."""
     return _FORBIDDEN.sub("_", name)
+
+
+def fitting_name(name: str, number: str = "") -> str:
+    """Return a file's name with a number before its extension, shortened to what file systems take.
+
+    Parameters
+    ----------
+    name : str
+    number : str, default=""
+        Such as " (2)".
+
+    Returns
+    -------
+    name : str
+        At most 255 bytes of UTF-8; the extension and the number are kept, the end of the rest is cut off.
+    """
+    stem, suffix = Path(name).stem, Path(name).suffix
+    if len(suffix.encode()) > _MAX_SUFFIX_BYTES:  # a dot somewhere in a long name
+        stem, suffix = name, ""
+    room = _MAX_NAME_BYTES - len((number + suffix).encode())
+    return stem.encode()[:room].decode(errors="ignore") + number + suffix

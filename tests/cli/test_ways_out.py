@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from loopsphere.cli import tables, ways_out
 from loopsphere.cli.commands import app
 
 
@@ -126,3 +129,65 @@ def test_no_slip_of_the_hand_replaces_a_loop(command, tmp_path, monkeypatch) -> 
     assert result.exit_code == 2
     assert "kick.WAV: named like a loop, and loops are never replaced; name another" in result.stderr
     assert (tmp_path / "kick.WAV").read_bytes() == b"mine"
+
+
+@pytest.fixture
+def own_loops(collection, tmp_path):
+    """Copies of a dozen loops, to be deleted, with a name as long as names may be."""
+    folder = tmp_path / "loops"
+    folder.mkdir()
+    for number, loop in enumerate(sorted((collection / "bass").rglob("*.wav"))):
+        name = loop.name if number else f"{'ö' * 125}.wav"
+        (folder / name).write_bytes(loop.read_bytes())
+    return folder
+
+
+@pytest.mark.parametrize("extra", ["--copy-to", "--link-to", "--labels"])
+def test_results_are_written_whatever_becomes_of_the_extras(own_loops, tmp_path, monkeypatch, extra) -> None:
+    """A folder that cannot be written is found out before; here it turns into a file during the work."""
+    printed = tables.print_result
+
+    def in_between(*arguments) -> None:
+        printed(*arguments)
+        (tmp_path / "extra").write_bytes(b"mine")
+
+    monkeypatch.setattr(tables, "print_result", in_between)
+    result = run(
+        "scan", own_loops, "--detector", "knn", "--alpha", "0.2", "--no-explain", "--out", tmp_path / "out",
+        "--json", tmp_path / "all.json", "--playlist", tmp_path / "odd.m3u8", extra, tmp_path / "extra",
+    )  # fmt: skip
+    assert result.exit_code == 1
+    assert result.stderr == f"loopsphere: {tmp_path / 'extra'}: File exists\n"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "report", "results.csv", "results.json"
+    ]  # fmt: skip
+    record = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))
+    assert len((tmp_path / "odd.m3u8").read_text(encoding="utf-8").splitlines()) == 1 + 2 * sum(
+        loop["is_odd"] for loop in record["loops"]
+    )
+    assert (tmp_path / "extra").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("command", ["scan", "score"])
+def test_a_loop_that_goes_before_it_is_copied_is_named(own_loops, tmp_path, monkeypatch, command) -> None:
+    model, gone = tmp_path / "bass.loopsphere", []
+    run("fit", own_loops, "-o", model, "--detector", "knn", "--alpha", "0.2")
+    printed = tables.print_result
+
+    def in_between(console, result, n_rows) -> None:
+        printed(console, result, n_rows)
+        gone.extend(loop.path for loop in ways_out.odd_loops(result)[:1])
+        Path(gone[0]).unlink()
+
+    monkeypatch.setattr(tables, "print_result", in_between)
+    sources = [own_loops, "--detector", "knn", "--no-explain"] if command == "scan" else [model, own_loops]
+    result = run(
+        command, *sources, "--alpha", "0.9", "--json", tmp_path / "all.json", "--copy-to", tmp_path / "odd"
+    )
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"loopsphere: {gone[0]}: cannot be copied to {tmp_path / 'odd'}{os.sep}")
+    assert len(result.stderr.splitlines()) == 1
+    record = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))
+    odd = [loop["path"] for loop in record["loops"] if loop["is_odd"]]
+    assert f"{len(odd) - 1} copies in {tmp_path / 'odd'}" in result.stdout
+    assert len(list((tmp_path / "odd").iterdir())) == len(odd) - 1 > 0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from loopsphere.files import check_writable, portable_name, whole_file
+from loopsphere.files import check_writable, fitting_name, portable_name, whole_file
 
 
 def test_writes_and_makes_the_folder(tmp_path):
@@ -227,3 +227,21 @@ def test_a_file_that_cannot_be_made_is_named_as_the_user_does(tmp_path):
     assert caught.value.filename == str(target)
     assert "part" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "fitting"),
+    [
+        ("kick.wav", "", "kick.wav"),
+        ("kick.wav", " (2)", "kick (2).wav"),
+        ("k" * 251 + ".wav", "", "k" * 251 + ".wav"),
+        ("k" * 252 + ".wav", "", "k" * 251 + ".wav"),
+        ("k" * 251 + ".wav", " (12)", "k" * 246 + " (12).wav"),
+        ("ö" * 200 + ".flac", "", "ö" * 125 + ".flac"),
+        ("🎸" * 200 + ".wav", " (2)", "🎸" * 61 + " (2).wav"),
+        ("a." + "k" * 300, " (2)", "a." + "k" * 249 + " (2)"),
+    ],
+)
+def test_a_name_is_shortened_by_bytes_and_keeps_its_extension(name, number, fitting):
+    assert fitting_name(name, number) == fitting
+    assert len(fitting.encode()) <= 255

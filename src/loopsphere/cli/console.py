@@ -133,14 +133,24 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from error
         except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            raise _exit(f"{where}{error.strerror or error}", EXIT_NOTHING_USABLE) from error
+            raise _exit(told(error), EXIT_NOTHING_USABLE) from error
         except KeyboardInterrupt as error:
             raise _exit("interrupted; no half-written file is left", EXIT_INTERRUPTED) from error
 
     return wrapped
 
 
-def _exit(message: str, status: int) -> typer.Exit:
+def told(error: OSError) -> str:
+    """Return what the system could not do, and with what."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"
+
+
+def complain(message: str) -> None:
+    """Say on standard error what went wrong."""
     typer.echo(f"loopsphere: {message}", err=True)
+
+
+def _exit(message: str, status: int) -> typer.Exit:
+    complain(message)
     return typer.Exit(status)

@@ -140,9 +140,10 @@ def score(
         )
     print_result(report, result, top)
     print_usage(report, known)
-    written = ways_out.write_odd(result, playlist=playlist, copy_to=copy_to, link_to=link_to)
-    ways_out.print_written(report, written)
     emit_json(json, result.to_dict())
+    extras = ways_out.Extras(report)
+    extras.write_odd(result, playlist=playlist, copy_to=copy_to, link_to=link_to)
+    extras.exit_if_failed()
     exit_if_skipped(strict, len(result.skipped))
 
 

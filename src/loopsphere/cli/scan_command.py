@@ -64,6 +64,7 @@ def scan(
     from loopsphere import naming, pipeline
     from loopsphere.cli.tables import print_result
     from loopsphere.embedding import cached_encoder
+    from loopsphere.outputs import write_results
 
     ways_out.check_places(folders=(out, labels, copy_to, link_to), files=(playlist, json))
     pipeline.check_arguments(detector, alpha)
@@ -96,65 +97,65 @@ def scan(
     took_s = time.monotonic() - started
     print_result(terminal, result, top)
     print_usage(terminal, known)
-    written = ways_out.write_odd(result, playlist=playlist, copy_to=copy_to, link_to=link_to)
-    with progress_bar() as progress:
-        written += _write_answers(
-            result,
-            embedded,
-            cached_encoder(encoder, device, precision),
-            out=out,
-            page=report,
-            labels=labels,
-            library=known,
-            seconds=took_s,
-            seed=seed,
-            progress=progress,
-        )
-    ways_out.print_written(terminal, written)
+    if out is not None:
+        for path in write_results(out, result):
+            ways_out.print_written(terminal, str(path))
     emit_json(json, result.to_dict())
+    extras = ways_out.Extras(terminal)
+    extras.write_odd(result, playlist=playlist, copy_to=copy_to, link_to=link_to)
+    page = out / "report" if out is not None and report else None
+    if labels is not None or page is not None:
+        with progress_bar() as progress:
+            _write_moments(
+                extras,
+                result,
+                embedded,
+                cached_encoder(encoder, device, precision),
+                page=page,
+                labels=labels,
+                library=known,
+                seconds=took_s,
+                seed=seed,
+                progress=progress,
+            )
+    extras.exit_if_failed()
     exit_if_skipped(strict, len(result.skipped))
 
 
-def _write_answers(
+def _write_moments(
+    extras: ways_out.Extras,
     result: ScoreResult,
     embedded: EmbedResult,
     encoder: Encoder,
     *,
-    out: Path | None,
-    page: bool,
+    page: Path | None,
     labels: Path | None,
     library: Library | None,
     seconds: float,
     seed: int,
     progress: Progress,
-) -> list[str]:
-    """Write the tables, the page and the label tracks that are asked for; return what was written."""
-    from loopsphere.cli.tables import counted
+) -> None:
+    """Write what shows where loops are odd: the label tracks and the page, if they are asked for."""
     from loopsphere.exports import write_labels
     from loopsphere.locating import locate_odd, ranges_of
-    from loopsphere.outputs import write_results
     from loopsphere.reporting import write_report
 
-    written: list[str] = []
-    if out is not None:
-        written += map(str, write_results(out, result))
-    if labels is None and (out is None or not page):
-        return written
     located = locate_odd(result, embedded, encoder, seed=seed, progress=progress)
     if labels is not None:
-        tracks = write_labels(labels, ranges_of(result, located))
-        written.append(f"{counted(len(tracks), 'label track', 'label tracks')} in {labels}")
-    if out is not None and page:
-        index = write_report(
-            out / "report",
-            result,
-            embedded,
-            encoder,
-            located=located,
-            library=library,
-            seconds=seconds,
-            seed=seed,
-            progress=progress,
-        )
-        written.append(str(index))
-    return written
+        with extras.attempt():
+            tracks = write_labels(labels, ranges_of(result, located))
+            extras.wrote_folder(labels, tracks, "label track", "label tracks")
+    if page is not None:
+        with extras.attempt():
+            index = write_report(
+                page,
+                result,
+                embedded,
+                encoder,
+                located=located,
+                library=library,
+                seconds=seconds,
+                seed=seed,
+                progress=progress,
+            )
+            extras.wrote_file(index)

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loopsphere.cli.console import is_stdout
+from loopsphere.cli.console import EXIT_NOTHING_USABLE, complain, is_stdout, told
 from loopsphere.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from loopsphere.exports import Placed
     from loopsphere.types import LoopScore, ScoreResult
 
+_FAILURE = "A file that fails is named and ends the command with status 1; the others are written."
 Playlist = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Write the odd loops as a playlist, such as odd.m3u8.")
 ]
 Labels = Annotated[
     Path | None,
-    typer.Option(metavar="FOLDER", help="Write an Audacity label track of each odd loop's odd stretches."),
+    typer.Option(
+        metavar="FOLDER", help=f"Write an Audacity label track of each odd loop's odd stretches. {_FAILURE}"
+    ),
 ]
 CopyTo = Annotated[
-    Path | None, typer.Option(metavar="FOLDER", help="Copy the odd loops there; replaces nothing.")
+    Path | None,
+    typer.Option(metavar="FOLDER", help=f"Copy the odd loops there; replaces nothing. {_FAILURE}"),
 ]
 LinkTo = Annotated[
-    Path | None, typer.Option(metavar="FOLDER", help="Link the odd loops there; replaces nothing.")
+    Path | None,
+    typer.Option(metavar="FOLDER", help=f"Link the odd loops there; replaces nothing. {_FAILURE}"),
 ]
 
 
@@ -60,26 +67,63 @@ def odd_loops(result: ScoreResult) -> list[LoopScore]:
     return [loop for loop in result.loops if loop.is_odd]
 
 
-def write_odd(
-    result: ScoreResult, *, playlist: Path | None, copy_to: Path | None, link_to: Path | None
-) -> list[str]:
-    """Write the odd loops where they are asked for; return what was written, for people."""
-    from loopsphere.cli.tables import counted
-    from loopsphere.exports import copy_loops, link_loops, write_playlist
+class Extras:
+    """What is written beside the results, after them; none that fails keeps another from being written."""
 
-    odd = odd_loops(result)
-    written = []
-    if playlist is not None:
-        write_playlist(playlist, odd)
-        written.append(str(playlist))
-    if copy_to is not None:
-        written.append(f"{counted(len(copy_loops(copy_to, odd)), 'copy', 'copies')} in {copy_to}")
-    if link_to is not None:
-        written.append(f"{counted(len(link_loops(link_to, odd)), 'link', 'links')} in {link_to}")
-    return written
+    def __init__(self, report: Console) -> None:
+        self._report = report
+        self._has_failed = False
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Tell what could not be written, and go on after the block."""
+        try:
+            yield
+        except BrokenPipeError:  # the reader of this command has left
+            raise
+        except OSError as error:
+            self._fail(told(error))
+
+    def wrote_file(self, path: Path) -> None:
+        """Say that a file was written."""
+        print_written(self._report, str(path))
+
+    def wrote_folder(self, folder: Path, placed: Placed, one: str, many: str) -> None:
+        """Say how many files were written into a folder, and what became of the others."""
+        from loopsphere.cli.tables import counted
+
+        print_written(self._report, f"{counted(len(placed.paths), one, many)} in {folder}")
+        for file in placed.failed:
+            self._fail(f"{file.path}: {file.reason}")
+
+    def write_odd(
+        self, result: ScoreResult, *, playlist: Path | None, copy_to: Path | None, link_to: Path | None
+    ) -> None:
+        """Write the odd loops where they are asked for."""
+        from loopsphere.exports import copy_loops, link_loops, write_playlist
+
+        odd = odd_loops(result)
+        if playlist is not None:
+            with self.attempt():
+                write_playlist(playlist, odd)
+                self.wrote_file(playlist)
+        if copy_to is not None:
+            with self.attempt():
+                self.wrote_folder(copy_to, copy_loops(copy_to, odd), "copy", "copies")
+        if link_to is not None:
+            with self.attempt():
+                self.wrote_folder(link_to, link_loops(link_to, odd), "link", "links")
+
+    def exit_if_failed(self) -> None:
+        """End with the status of what cannot be written if one has failed."""
+        if self._has_failed:
+            raise typer.Exit(EXIT_NOTHING_USABLE)
+
+    def _fail(self, message: str) -> None:
+        self._has_failed = True
+        complain(message)
 
 
-def print_written(report: Console, written: list[str]) -> None:
-    """Say what was written, a line each, which no terminal's width breaks: paths are there to be copied."""
-    for what in written:
-        report.print(f"wrote {what}", markup=False, soft_wrap=True)
+def print_written(report: Console, what: str) -> None:
+    """Say what was written, in a line that no terminal's width breaks: paths are there to be copied."""
+    report.print(f"wrote {what}", markup=False, soft_wrap=True)
