@@ -61,8 +61,8 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 def _replacing(target: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside `target` and move it there when the block ends without an error."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Not the target's name with more behind it, which may be too long for a name.
-    temporary = target.with_name(f".{secrets.token_hex(8)}.part")
+    beginning = target.name.encode(errors="surrogateescape")[:200].decode(errors="ignore")
+    temporary = target.with_name(f".{beginning}.{secrets.token_hex(6)}.part")
     try:  # before the file is made: an interrupt in between would leave it behind
         with temporary.open("xb") as file:
             yield file
