@@ -19,7 +19,7 @@ import soxr
 
 from loopsphere.audio import find_loops, load_clip
 from loopsphere.audio.tags import container_tags
-from loopsphere.errors import AudioError, FeatureError, NothingUsableError
+from loopsphere.errors import AudioError, FeatureError, LoopsphereError, NothingUsableError, surprise
 from loopsphere.library.fingerprint import FINGERPRINT_DIM, FINGERPRINT_KIND, FINGERPRINT_RATE_HZ, fingerprint
 from loopsphere.library.memory import Memory
 from loopsphere.library.records import FileRecord
@@ -231,14 +231,19 @@ def _take_through(
     for path in paths:
         try:
             read, clip = _read(path, sample_rate, memory)
-            if clip is not None and encoder is not None:
-                views.setdefault(clip.audio_hash, encoder.views(clip.waveform))
+            if clip is not None:
+                prints.setdefault(clip.audio_hash, _fingerprint(clip))
+                if encoder is not None:
+                    views.setdefault(clip.audio_hash, encoder.views(clip.waveform))
         except (AudioError, FeatureError) as error:
             skipped.append(SkippedFile(path, str(error)))
             continue
+        except LoopsphereError:  # of the library or the encoder, so of every file
+            raise
+        except Exception as error:
+            skipped.append(SkippedFile(path, f"cannot be used ({surprise(error)})"))
+            continue
         reads.append(read)
-        if clip is not None:
-            prints.setdefault(clip.audio_hash, _fingerprint(clip))
     if encoder is None:
         return _Group(reads, skipped, {audio_hash: (of,) for audio_hash, of in prints.items()})
     with turn:

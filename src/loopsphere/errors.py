@@ -1,5 +1,8 @@
 """Every error that loopsphere raises on purpose, under one root."""
 
+import traceback
+from pathlib import PurePath
+
 
 class LoopsphereError(Exception):
     """Root of all errors raised on purpose; the message says what, where and what to do."""
@@ -43,6 +46,14 @@ class LibraryError(LoopsphereError):
 
 class UnknownNameError(LoopsphereError):
     """There is no detector, encoder or preset of that name; the message lists those that exist."""
+
+
+def surprise(error: Exception) -> str:
+    """Return the reason for a file that nobody expected to fail so, with what it takes to find the bug."""
+    frames = traceback.extract_tb(error.__traceback__)
+    at = f" at {PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    said = str(error).strip().splitlines()
+    return ": ".join([f"unexpected {type(error).__name__}{at}", *said[:1]])
 
 
 def first_line(error: Exception) -> str:

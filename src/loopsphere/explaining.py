@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from loopsphere.audio import recording_again
 from loopsphere.audio.tags import read_music_tags
 from loopsphere.embedding import Progress, silent
 from loopsphere.encoders.joining import taken_apart
+from loopsphere.errors import surprise
 from loopsphere.explain import (
     ATTRIBUTES,
     ATTRIBUTES_VERSION,
@@ -109,7 +111,11 @@ def _remember(library: Library | None, measured: dict[str, Record]) -> None:
 def _measured(path: str, audio_hash: str) -> Attributes | None:
     # What the file holds by now is remembered under no other loop's hash.
     recording = recording_again(path, audio_hash)
-    return None if recording is None else measure(recording)
+    try:
+        return None if recording is None else measure(recording)
+    except Exception as error:
+        warnings.warn(f"{path} was not measured: {surprise(error)}", stacklevel=1)
+        return None
 
 
 def _hints(path: str) -> Hints:

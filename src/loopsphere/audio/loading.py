@@ -20,7 +20,7 @@ from loopsphere.audio.limits import (
     check_format,
     check_not_too_long,
 )
-from loopsphere.errors import AudioError
+from loopsphere.errors import AudioError, surprise
 from loopsphere.types import Clip, Float32Array, Recording
 
 _SILENCE_PEAK = 10.0 ** (SILENCE_DBFS / 20)
@@ -125,8 +125,12 @@ def _decode_file(path: str | os.PathLike[str], n_kept: int = 0) -> _Decoded:
                 if stream.promised_s is not None:
                     check_not_too_long(stream.promised_s)
                 return _decode(stream, n_kept)
+        except AudioError:
+            raise
         except OSError as error:  # a disk or network that fails
             raise AudioError(f"cannot be read ({error.strerror})") from error
+        except Exception as error:  # a decoder that trips: one file's matter, whatever it is
+            raise AudioError(f"cannot be read ({surprise(error)})") from error
 
 
 def load_clip(path: str | os.PathLike[str], sample_rate: int) -> Clip:

@@ -6,8 +6,12 @@ import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from loopsphere.audio.containers import wav_chunk
+
+if TYPE_CHECKING:
+    from tinytag import TinyTag
 
 _ACID_ONE_SHOT = 0x01
 _ACID = struct.Struct("<I16xf")  # flags, tempo
@@ -54,14 +58,10 @@ def read_music_tags(path: str | os.PathLike[str]) -> MusicTags:
     tags : MusicTags
         Empty where there are none, or none that can be read: a tag is never a reason to refuse a loop.
     """
-    from tinytag import ParseError, TinyTag
-
-    try:
-        other = TinyTag.get(path).other
-        tempo, key = _number(_first(other.get("bpm"))), _first(other.get("initial_key"))
-    except (ParseError, OSError, ValueError):
-        tempo, key = None, None
-    return MusicTags(_acid_tempo(path) if tempo is None else tempo, key)
+    found = _read(path)
+    other = {} if found is None else found.other
+    tempo = _number(_first(other.get("bpm")))
+    return MusicTags(_acid_tempo(path) if tempo is None else tempo, _first(other.get("initial_key")))
 
 
 def container_tags(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -76,17 +76,21 @@ def container_tags(path: str | os.PathLike[str]) -> dict[str, str]:
     tags : dict of str to str
         Empty where there are none, or none that can be read.
     """
-    from tinytag import ParseError, TinyTag
-
-    try:
-        found = TinyTag.get(path).as_dict()
-    except (ParseError, OSError, ValueError):
-        return {}
+    found = _read(path)
     return {
         name: "; ".join(value) if isinstance(value, list) else str(value)
-        for name, value in found.items()
+        for name, value in ({} if found is None else found.as_dict()).items()
         if name not in _NOT_TAGS
     }
+
+
+def _read(path: str | os.PathLike[str]) -> TinyTag | None:
+    from tinytag import TinyTag
+
+    try:
+        return TinyTag.get(path)
+    except Exception:  # a format that tinytag does not know, or bytes that trip it: the loop stays a loop
+        return None
 
 
 def _first(values: object) -> str | None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from loopsphere.audio import load_clip
 from loopsphere.detect.registry import detector_spec
 from loopsphere.embedding import cached_encoder
-from loopsphere.errors import AudioError, FeatureError
+from loopsphere.errors import AudioError, FeatureError, surprise
 from loopsphere.explaining import attributes_of
 from loopsphere.measuring import attribute_columns
 from loopsphere.scale.listing import Entry
@@ -141,7 +141,7 @@ def _read(entry: Entry, front_end: FrontEnd, measures: bool) -> Read:
     except (AudioError, FeatureError) as error:
         return Read(str(error))
     except Exception as error:  # one file of millions that trips a decoder must not end the run
-        return Read(f"cannot be read ({type(error).__name__}: {error})")
+        return Read(f"cannot be read ({surprise(error)})")
 
 
 def answer_for_lost(piece: Piece, reason: str) -> Answer:
