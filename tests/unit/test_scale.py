@@ -13,8 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import loopsphere as ls
+from loopsphere.detect import make_detector
 from loopsphere.embedding import cached_encoder
 from loopsphere.errors import AudioError, LoopsphereError, ModelFileError
+from loopsphere.files import whole_file
+from loopsphere.model import Model
 from loopsphere.outputs import write_embeddings
 from loopsphere.scale import cached, jobs
 from loopsphere.scale.cached import score_cached
@@ -142,6 +145,12 @@ def test_a_folder_of_something_else_is_refused_and_left_alone(loops, tmp_path, c
     with pytest.raises(LoopsphereError, match=message):
         run(loops, HereEngine(), out)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_what_a_killed_run_leaves_half_written_is_no_foreign_file(tmp_path):
+    with whole_file(tmp_path / "part-00000000.parquet"):
+        assert len(list(tmp_path.iterdir())) == 1
+        ShardFolder(str(tmp_path), {})
 
 
 def test_shards_of_another_encoder_are_refused(loops, tmp_path):
@@ -299,6 +308,113 @@ def test_a_file_of_other_columns_is_refused(loops, model, tmp_path):
         pq.write_table(table.drop_columns([name]), tmp_path / "other.parquet")
         with pytest.raises(LoopsphereError, match=f"no column '{name}'; loopsphere embed writes it"):
             score_cached(model, tmp_path / "other.parquet", tmp_path / "scores.parquet")
+
+
+def written(file: Path, model, embedding: pa.Array, /, **columns: pa.Array) -> Path:
+    """Write embeddings as `loopsphere embed` does, except for what is given."""
+    n_rows = len(embedding)
+    usual = {
+        "path": pa.array([f"{row}.wav" for row in range(n_rows)], pa.string()),
+        "embedding": embedding,
+        "duration_s": pa.array([2.0] * n_rows, pa.float64()),
+        "audio_hash": pa.array(["0"] * n_rows, pa.string()),
+    }
+    table = pa.table({**usual, **columns})
+    pq.write_table(table.replace_schema_metadata({"encoder_hash": model.encoder_hash}), file)
+    return file
+
+
+def test_no_rows_give_an_empty_file_with_the_same_columns(model, tmp_path):
+    numbers = np.zeros((3, model.embedding_dim), np.float32)
+    full = pa.FixedSizeListArray.from_arrays(numbers.reshape(-1), model.embedding_dim)
+    for name, rows_there in (("full", full), ("none", full[:0])):
+        result = score_cached(
+            model,
+            written(tmp_path / f"{name}.parquet", model, rows_there),
+            tmp_path / f"{name}-scores.parquet",
+        )
+        assert (result.n_loops, result.n_shards) == (len(rows_there), 1)
+    empty = pq.read_table(tmp_path / "none-scores.parquet")
+    assert empty.num_rows == 0
+    assert empty.schema == pq.read_table(tmp_path / "full-scores.parquet").schema
+
+
+D = 4
+LIST = pa.list_(pa.float32())
+FOREIGN = {
+    "ragged": (pa.array([[0.0] * D, [0.0] * (D - 1)], LIST), "differ in length"),
+    "empty lists": (pa.array([[], []], LIST), "judges 4 numbers a loop"),
+    "text": (pa.array(["a", "b"]), "holds string"),
+    "scalar": (pa.array([1.0, 2.0]), "holds double"),
+    "nested": (pa.array([[[0.0] * D], [[0.0] * D]], pa.list_(LIST)), r"holds list<element: list<"),
+    "lists of text": (pa.array([["a"] * D] * 2, pa.list_(pa.string())), r"holds list<element: string>"),
+    "null inside": (pa.array([[0.0, None, 0.0, 0.0], [0.0] * D], LIST), "NaN, missing or infinite"),
+    "too large": (pa.array([[1e300] * D] * 2, pa.list_(pa.float64())), "NaN, missing or infinite"),
+}
+
+
+@pytest.fixture(scope="module")
+def small_model():
+    numbers = np.random.default_rng(0).normal(size=(40, D)).astype(np.float32)
+    detector = make_detector("mahalanobis").fit(numbers)
+    scores = -detector.score_samples(numbers)
+    return Model("bundled", "0" * 64, D, "mahalanobis", detector, scores, np.arange(40), alpha=0.1, seed=0)
+
+
+@pytest.mark.parametrize(("embedding", "message"), FOREIGN.values(), ids=FOREIGN)
+@pytest.mark.filterwarnings("error")
+def test_what_are_no_embeddings_is_refused(small_model, tmp_path, embedding, message):
+    source = written(tmp_path / "loops.parquet", small_model, embedding)
+    with pytest.raises(LoopsphereError, match=message):
+        score_cached(small_model, source, tmp_path / "scores.parquet")
+    assert not (tmp_path / "scores.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    "list_type", [LIST, pa.list_(pa.float64()), pa.large_list(pa.float32()), pa.list_(pa.float16(), D)]
+)
+def test_other_writers_lists_are_taken(small_model, tmp_path, list_type):
+    numbers = np.random.default_rng(1).normal(size=(3, D)).astype(np.float16)
+    embedding = pa.array([*map(list, numbers), None], list_type)
+    source = written(
+        tmp_path / "loops.parquet", small_model, embedding,
+        path=pa.array(["a", "b", "c", "d"]).dictionary_encode(),
+        audio_hash=pa.array(["0"] * 4, pa.large_string()),
+        reason=pa.array([None, None, None, "silent"]),
+    )  # fmt: skip
+    score_cached(small_model, source, tmp_path / "scores.parquet")
+    table = pq.read_table(tmp_path / "scores.parquet")
+    assert table["path"].to_pylist() == ["a", "b", "c", "d"]
+    assert table["reason"].to_pylist() == [None, None, None, "silent"]
+    judged = small_model.judge(numbers.astype(np.float32), 0.1)
+    np.testing.assert_array_equal(table["anomaly_score"][:3].to_numpy(), judged.anomaly_scores)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("path", pa.array([["a"], ["b"]]), "'path' holds list"),
+        ("path", pa.array(["a", None]), "a row without path"),
+        ("duration_s", pa.array(["long", "short"]), "'duration_s' holds string"),
+        ("duration_s", pa.array([1.0, None]), "no duration_s"),
+        ("duration_s", pa.array([1.0, np.inf]), "no duration_s"),
+        ("audio_hash", pa.array([{"a": 1}, {"a": 2}]), "'audio_hash' holds struct"),
+        ("reason", pa.array([1, 2]), "'reason' holds int64"),
+    ],
+)  # fmt: skip
+def test_columns_of_another_type_are_refused(small_model, tmp_path, name, values, message):
+    embedding = pa.array([[0.0] * D] * 2, LIST)
+    source = written(tmp_path / "loops.parquet", small_model, embedding, **{name: values})
+    with pytest.raises(LoopsphereError, match=message):
+        score_cached(small_model, source, tmp_path / "scores.parquet")
+
+
+@pytest.mark.parametrize("name", ["path", "embedding"])
+def test_a_column_that_is_there_twice_is_refused(small_model, tmp_path, name):
+    table = pq.read_table(written(tmp_path / "loops.parquet", small_model, pa.array([[0.0] * D] * 2, LIST)))
+    pq.write_table(table.append_column(name, table[name]), tmp_path / "twice.parquet")
+    with pytest.raises(LoopsphereError, match=f"column '{name}' twice"):
+        score_cached(small_model, tmp_path / "twice.parquet", tmp_path / "scores.parquet")
 
 
 def test_damaged_parquet_is_told_in_a_sentence(loops, model, tmp_path):

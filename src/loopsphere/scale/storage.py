@@ -138,6 +138,7 @@ def local_file(path: str) -> Iterator[str]:
 @contextmanager
 def _parquet(source: str) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file, local or of a URI; what is wrong with it becomes an error of ours."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
@@ -148,7 +149,7 @@ def _parquet(source: str) -> Iterator[pq.ParquetFile]:
         else:
             with pq.ParquetFile(source) as file:
                 yield file
-    except (OSError, ValueError) as error:  # Arrow's own errors are ValueErrors
+    except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
         raise LoopsphereError(f"{source} cannot be read as Parquet: {first_line(error)}") from error
 
 
