@@ -9,7 +9,8 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TextIO
@@ -19,6 +20,7 @@ import soxr
 
 from loopsphere.audio import find_loops, load_clip
 from loopsphere.audio.tags import container_tags
+from loopsphere.encoders.identity import EncoderIdentity, identity_key
 from loopsphere.errors import AudioError, FeatureError, LoopsphereError, NothingUsableError, surprise
 from loopsphere.library.fingerprint import FINGERPRINT_DIM, FINGERPRINT_KIND, FINGERPRINT_RATE_HZ, fingerprint
 from loopsphere.library.memory import Memory
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 DEFAULT_ENCODER = "bundled"
 _GROUP_SIZE = 16
 """Files that a worker takes through together: what the network is fast with, and soon done on few files."""
+_N_TRIED = 8
+"""Changed files that are tried before the networks are loaded; one that is no audio must not cost them."""
+_IDENTITIES = "identities"
 _MAX_WORKERS = 8
 """Beyond, Python's lock is the bottleneck, and each worker's network gets more cores instead."""
 
@@ -116,17 +121,21 @@ def embed(
     if not paths:
         where = ", ".join(os.fspath(source) or "''" for source in named) or "an empty list"
         raise NothingUsableError(_nothing_usable(f"no audio files found in {where}", skipped))
-    loaded = None if encoder is None else cached_encoder(encoder, device, precision)
-    dims = {} if loaded is None else {embedding_kind(loaded.hash): loaded.embedding_dim}
-    dims[FINGERPRINT_KIND] = FINGERPRINT_DIM
-    memory = Memory(library, dims)
+    identity = None if encoder is None else encoder_identity(encoder, device, precision, library)
+    memory, loaded = Memory(library, _dims(identity)), None
+    if encoder is not None and identity is not None and _holds_new(paths, identity.sample_rate, memory):
+        loaded = cached_encoder(encoder, device, precision)
+        if loaded.hash != identity.hash:  # 'auto' takes something else by now
+            identity = _remembered_identity(loaded, encoder, device, precision, library)
+            memory = Memory(library, _dims(identity))
+    dims = _dims(identity)
     loops: list[FileRecord] = []
     # What is new is kept once: `memory` holds the rows of these.
     matrices = {kind: np.empty((len(paths), dim), dtype=np.float32) for kind, dim in dims.items()}
     n_done = 0
     progress("reading loops", 0, len(paths))
     try:
-        with closing(_work_through(paths, loaded, memory)) as groups:
+        with closing(_work_through(paths, loaded, identity, memory)) as groups:
             for group in groups:
                 skipped += group.skipped
                 for read in group.reads:
@@ -142,8 +151,8 @@ def embed(
         raise NothingUsableError(_nothing_usable("none of the files can be used", skipped))
     *embedding, prints = (matrix[: len(loops)] for matrix in matrices.values())
     return EmbedResult(
-        encoder="" if loaded is None else loaded.name,
-        encoder_hash="" if loaded is None else loaded.hash,
+        encoder="" if identity is None else identity.name,
+        encoder_hash="" if identity is None else identity.hash,
         paths=tuple(file.path for file in loops),
         durations_s=np.array([file.duration_s for file in loops]),
         audio_hashes=tuple(file.audio_hash for file in loops),
@@ -151,6 +160,58 @@ def embed(
         fingerprints=prints,
         skipped=tuple(skipped),
     )
+
+
+def encoder_identity(name: str, device: str, precision: str, library: Library | None) -> EncoderIdentity:
+    """Tell which encoder a name stands for, from the library where it was loaded before; else load it.
+
+    Parameters
+    ----------
+    name, device, precision : str
+        As for `loopsphere.encoders.load_encoder`.
+    library : Library or None
+        Remembers it.
+
+    Raises
+    ------
+    CheckpointError
+        It cannot be loaded.
+    """
+    key = None if library is None else identity_key(name, device, precision)
+    found = library.made(_IDENTITIES, {key}).get(key) if library is not None and key is not None else None
+    if found is not None:
+        return EncoderIdentity.from_bytes(found)
+    return _remembered_identity(cached_encoder(name, device, precision), name, device, precision, library)
+
+
+def _remembered_identity(
+    encoder: Encoder, name: str, device: str, precision: str, library: Library | None
+) -> EncoderIdentity:
+    identity = EncoderIdentity.of(encoder)
+    key = None if library is None else identity_key(name, device, precision)
+    if library is not None and key is not None:
+        content = {key: identity.to_bytes()}
+        library.try_to(partial(library.put_made, _IDENTITIES, content))
+    return identity
+
+
+def _dims(identity: EncoderIdentity | None) -> dict[str, int]:
+    """Return the kinds of vectors that are needed, and how long each is; fingerprints last."""
+    embedding = {} if identity is None else {embedding_kind(identity.hash): identity.embedding_dim}
+    return {**embedding, FINGERPRINT_KIND: FINGERPRINT_DIM}
+
+
+def _holds_new(paths: Iterable[str], sample_rate: int, memory: Memory) -> bool:
+    """Tell whether some of the files have to be embedded, as far as the first few that changed tell."""
+    changed = (path for path in paths if memory.recall(path) is None)
+    for path in islice(changed, _N_TRIED):
+        try:
+            clip = load_clip(path, sample_rate)
+        except Exception:  # said where it is read in earnest
+            continue
+        if not memory.knows(clip.audio_hash):
+            return True
+    return next(changed, None) is not None
 
 
 def embedding_kind(encoder_hash: str) -> str:
@@ -195,7 +256,9 @@ def as_list(sources: Sources) -> list[str | os.PathLike[str]]:
     return [sources] if isinstance(sources, str | os.PathLike) else list(sources)
 
 
-def _work_through(paths: list[str], encoder: Encoder | None, memory: Memory) -> Generator[_Group, None, None]:
+def _work_through(
+    paths: list[str], encoder: Encoder | None, identity: EncoderIdentity | None, memory: Memory
+) -> Generator[_Group, None, None]:
     """Yield groups of files in order, while workers take the following ones from the file to the embedding.
 
     Each worker decodes, resamples, makes mels and runs the network for a group of its own, so that all cores
@@ -210,7 +273,7 @@ def _work_through(paths: list[str], encoder: Encoder | None, memory: Memory) -> 
     with threads_each(max(1, n_cores() // n_workers)), ThreadPoolExecutor(n_workers) as workers:
         try:
             for group in groups:
-                waiting.append(workers.submit(_take_through, group, encoder, memory, turn))
+                waiting.append(workers.submit(_take_through, group, encoder, identity, memory, turn))
                 if len(waiting) > 2 * n_workers:
                     yield waiting.popleft().result()
             while waiting:
@@ -220,18 +283,24 @@ def _work_through(paths: list[str], encoder: Encoder | None, memory: Memory) -> 
 
 
 def _take_through(
-    paths: list[str], encoder: Encoder | None, memory: Memory, turn: AbstractContextManager[Any]
+    paths: list[str],
+    encoder: Encoder | None,
+    identity: EncoderIdentity | None,
+    memory: Memory,
+    turn: AbstractContextManager[Any],
 ) -> _Group:
-    """Recall or decode files, and embed the audio that is new."""
+    """Recall or decode files, and embed the audio that is new; `encoder` is None where there was none."""
     reads: list[_Read] = []
     skipped: list[SkippedFile] = []
     views: dict[str, Views] = {}
     prints: dict[str, Float32Array] = {}
-    sample_rate = FINGERPRINT_RATE_HZ if encoder is None else encoder.mel.sample_rate
+    sample_rate = FINGERPRINT_RATE_HZ if identity is None else identity.sample_rate
     for path in paths:
         try:
             read, clip = _read(path, sample_rate, memory)
             if clip is not None:
+                if encoder is None and identity is not None:
+                    raise AudioError("changed while the others were looked at")
                 prints.setdefault(clip.audio_hash, _fingerprint(clip))
                 if encoder is not None:
                     views.setdefault(clip.audio_hash, encoder.views(clip.waveform))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ import numpy.typing as npt
 
 from loopsphere.audio import recording_again
 from loopsphere.audio.tags import read_music_tags
+from loopsphere.code import code_digest
 from loopsphere.embedding import Progress, silent
 from loopsphere.encoders.joining import taken_apart
 from loopsphere.errors import surprise
@@ -32,14 +36,16 @@ from loopsphere.explain.neighbours import nearest
 from loopsphere.explain.prototypes import modes, typical
 from loopsphere.explain.sounds import by_register, sounds_of
 from loopsphere.library.store import Library
+from loopsphere.model import library_versions
 from loopsphere.threads import n_cores, workers
-from loopsphere.types import EmbedResult, Explanation, Neighbour, Normality, NormalMode
+from loopsphere.types import EmbedResult, Explanation, Float32Array, Neighbour, Normality, NormalMode
 
 MAX_MEASURED = 500
 """Normal loops whose attributes are measured, at most; of more, a seeded sample."""
 N_EXPLAINED = 20
 """The oddest loops that are explained, whether or not they are odd."""
 _SAVE_EVERY = 200
+_KINDS = "kinds"
 
 Record = dict[str, float | str | None]
 
@@ -205,7 +211,8 @@ def explain_collection(
     company = _Company(
         embedded, verdicts.groups, normal, [row for row in compared.tolist() if row in known], known
     )
-    return company.explain([row for row in subjects.tolist() if row in known]), company.normality(seed)
+    explanations = company.explain([row for row in subjects.tolist() if row in known])
+    return explanations, company.normality(seed, library)
 
 
 def heard_as(embedded: EmbedResult, rows: npt.NDArray[np.int64]) -> list[str | None]:
@@ -266,18 +273,34 @@ class _Company:
             )
         return tuple(explanations)
 
-    def normality(self, seed: int) -> Normality:
+    def normality(self, seed: int, library: Library | None) -> Normality:
         """Tell what is normal."""
-        vectors = self.embedded.embedding[self.normal]
+        typical, modes = _kinds(self.embedded.embedding[self.normal], seed, library)
         reference = self.reference()
         usual = {name: reference.usual(name) for name in ATTRIBUTES}
         return Normality(
             n_loops=len(self.normal),
             n_measured=reference.n_loops,
-            typical=tuple(self.embedded.paths[self.normal[row]] for row in typical(vectors, seed=seed)),
-            modes=tuple(
-                NormalMode(self.embedded.paths[self.normal[mode.prototype]], len(mode.members))
-                for mode in modes(vectors, seed=seed)
-            ),
+            typical=tuple(self.embedded.paths[self.normal[row]] for row in typical),
+            modes=tuple(NormalMode(self.embedded.paths[self.normal[row]], n_loops) for row, n_loops in modes),
             usual={name: ends for name, ends in usual.items() if ends is not None},
         )
+
+
+def _kinds(
+    vectors: Float32Array, seed: int, library: Library | None
+) -> tuple[list[int], list[tuple[int, int]]]:
+    """Return the rows of the most typical loops; and of each kind of loop, the prototype's and how many."""
+    digest = hashlib.sha256(np.ascontiguousarray(vectors).data)
+    made_by = [code_digest("explain/prototypes.py", "explain/neighbours.py"), library_versions()]
+    digest.update(json.dumps([vectors.shape, seed, made_by]).encode())
+    key = digest.hexdigest()
+    if library is not None and (found := library.made(_KINDS, {key})):
+        known = json.loads(found[key])
+        return known["typical"], [(row, n_loops) for row, n_loops in known["modes"]]
+    rows = typical(vectors, seed=seed).tolist()
+    kinds = [(mode.prototype, len(mode.members)) for mode in modes(vectors, seed=seed)]
+    if library is not None:
+        content = {key: json.dumps({"typical": rows, "modes": kinds}).encode()}
+        library.try_to(partial(library.put_made, _KINDS, content))
+    return rows, kinds

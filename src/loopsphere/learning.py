@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loopsphere.calibrate import CrossConformal, FitScore, cross_conformal
-from loopsphere.detect import NothingLearntWarning, PoorFitWarning, make_detector
+from loopsphere.detect import make_detector
 from loopsphere.embedding import Progress
 from loopsphere.library.store import Library
 from loopsphere.measuring import N_ATTRIBUTES, features_of, measured_for
@@ -91,6 +91,9 @@ class Learner:
 
     @contextmanager
     def _noted_warnings(self) -> Iterator[None]:
+        # Imported here, so that whoever remembers all scores does without torch and scikit-learn.
+        from loopsphere.detect import NothingLearntWarning, PoorFitWarning
+
         # Around all that runs side by side: what warns is the process's, not a thread's.
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -142,6 +145,8 @@ class Learner:
         tested: Sequence[npt.NDArray[np.int64]],
     ) -> Iterator[npt.ArrayLike]:
         """Yield the scores of folds, each learnt by a core of its own; on a GPU one after the other."""
+        import torch  # noqa: F401  before its threads are counted, and not by all workers at once
+
         n_workers = min(n_cores(), len(trained)) if self._device == "cpu" else 1
         with threads_each(max(1, n_cores() // n_workers)), ThreadPoolExecutor(n_workers) as pool:
             try:

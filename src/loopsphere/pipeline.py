@@ -14,7 +14,7 @@ from loopsphere.calibrate import conformal_threshold, too_few_note
 from loopsphere.collection import duplicate_groups
 from loopsphere.detect import DEFAULT_DETECTOR, SCAN_DETECTOR
 from loopsphere.detect.registry import detector_spec
-from loopsphere.embedding import DEFAULT_ENCODER, Progress, Sources, cached_encoder, embed, silent
+from loopsphere.embedding import DEFAULT_ENCODER, Progress, Sources, embed, encoder_identity, silent
 from loopsphere.encoders.precision import precision_of
 from loopsphere.errors import CalibrationError, ModelFileError
 from loopsphere.explaining import Verdicts, explain_collection, oddest
@@ -177,7 +177,7 @@ def score(
     check_arguments(learnt.detector_name, rate)
     # In the precision of the model, whatever this machine is fastest in: p-values compare like with like.
     precision = precision_of(learnt.encoder_hash)
-    loaded = cached_encoder(encoder or learnt.encoder, device, precision)
+    loaded = encoder_identity(encoder or learnt.encoder, device, precision, library)
     if loaded.hash != learnt.encoder_hash:
         raise ModelFileError(
             f"this model was made with encoder {learnt.encoder!r} ({learnt.encoder_hash[:12]}), but "

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from loopsphere.calibrate import CrossConformal
+from loopsphere.code import code_digest
 from loopsphere.detect.registry import detector_spec
 from loopsphere.library.records import RunRecord
 from loopsphere.library.store import Library, now
@@ -34,7 +34,7 @@ def run_key(
         "seed": seed,
         "device": device,
         "versions": library_versions(),
-        "code": _code_digest(),
+        "code": code_digest(*_CODE_OF_SCORES),
         "shape": embedded.embedding.shape,
         "audio": embedded.audio_hashes,
         "files": [_file_state(path) for path in embedded.paths] if is_file_state_used else [],
@@ -51,18 +51,6 @@ def _file_state(path: str) -> tuple[str, int, int]:
     except OSError:
         return Path(path).name, 0, 0
     return Path(path).name, status.st_size, status.st_mtime_ns
-
-
-@lru_cache(maxsize=1)
-def _code_digest() -> str:
-    """Return a digest of the modules that make scores; a version number alone misses a change to them."""
-    package = Path(__file__).parent
-    digest = hashlib.sha256()
-    for name in _CODE_OF_SCORES:
-        for path in sorted([package / name, *(package / name).rglob("*.py")]):
-            if path.is_file():
-                digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def recall_run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,18 +23,21 @@ def threads_each(n_threads: int) -> Iterator[None]:
     """Let torch and the matrix library use `n_threads` in every thread that starts inside, and restore both.
 
     Their own choice is all cores for each call. Two workers that do so wait for each other at every product:
-    measured on 2 cores, a loop then takes half as much processor time again.
+    measured on 2 cores, a loop then takes half as much processor time again. Whoever computes with torch
+    inside imports it before: to import it here would take seconds from those who do not.
     """
-    import torch
     from threadpoolctl import threadpool_limits
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(n_threads)
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else 0
+    if torch:
+        torch.set_num_threads(n_threads)
     try:
         with threadpool_limits(n_threads, user_api="blas"):
             yield
     finally:
-        torch.set_num_threads(before)
+        if torch:
+            torch.set_num_threads(before)
 
 
 @contextmanager

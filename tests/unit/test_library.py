@@ -96,6 +96,18 @@ def test_attributes_and_verdicts_belong_to_a_version(library):
     assert library.verdicts("2") == {}
 
 
+def test_what_was_made_comes_back_and_the_oldest_goes(library, monkeypatch):
+    monkeypatch.setattr("loopsphere.library.store.KEPT_BYTES", 250)
+    for number in range(4):
+        library.put_made("sounds", {str(number): bytes([number]) * 100})
+    library.put_made("kinds", {"0": b"other"})
+    assert library.made("sounds", {"0", "1", "2", "3"}) == {"2": b"\x02" * 100, "3": b"\x03" * 100}
+    library.put_made("sounds", {"2": b"again"})
+    assert library.made("sounds", {"2", "x"}) == {"2": b"again"}
+    assert library.made("kinds", {"0"}) == {"0": b"other"}
+    assert library.made("nothing", {"0"}) == {}
+
+
 def test_runs_are_kept_and_the_oldest_go(library):
     def run(key: str) -> RunRecord:
         return RunRecord(

