@@ -31,6 +31,7 @@ from loopsphere.explain import (
     measure,
     top_reasons,
     with_hints,
+    with_nearest,
 )
 from loopsphere.explain.neighbours import nearest
 from loopsphere.explain.prototypes import modes, typical
@@ -248,15 +249,16 @@ class _Company:
 
     def explain(self, subjects: list[int]) -> tuple[Explanation, ...]:
         """Explain rows of the collection."""
-        everyone, own_groups = self.reference(), set(self.groups[self.compared].tolist())
+        everyone = self.reference()
         vectors = self.embedded.embedding
         near, distances = nearest(
             vectors[subjects], self.groups[subjects], vectors[self.normal], self.groups[self.normal]
         )
+        usual_distances, groups = self._distances(), self.groups[self.compared]
         explanations = []
         for k, row in enumerate(subjects):
             group, record = int(self.groups[row]), self.records[row]
-            reference = self.reference(group) if group in own_groups else everyone
+            reference = self.reference(group) if group in groups else everyone
             neighbours = tuple(
                 Neighbour(self.embedded.paths[self.normal[at]], round(float(distance), 6))
                 for at, distance in zip(near[k], distances[k], strict=True)
@@ -265,13 +267,26 @@ class _Company:
             explanations.append(
                 Explanation(
                     path=self.embedded.paths[row],
-                    reasons=top_reasons(record, reference),
+                    reasons=with_nearest(
+                        top_reasons(record, reference),
+                        neighbours,
+                        usual_distances[groups != group],
+                        sound if isinstance(sound := record.get("sound"), str) else None,
+                    ),
                     faults=faults(record, reference),
                     neighbours=neighbours,
                     attributes=record,
                 )
             )
         return tuple(explanations)
+
+    def _distances(self) -> npt.NDArray[np.float64]:
+        """Return how far the neighbours of each loop that is compared with are from it, on average."""
+        vectors, rows = self.embedded.embedding, self.compared
+        _, distances = nearest(
+            vectors[rows], self.groups[rows], vectors[self.normal], self.groups[self.normal]
+        )
+        return np.asarray(distances.mean(axis=1))
 
     def normality(self, seed: int, library: Library | None) -> Normality:
         """Tell what is normal."""

@@ -123,13 +123,14 @@ class Reason:
     Attributes
     ----------
     attribute : str
-        A field of `loopsphere.explain.Attributes`.
+        A field of `loopsphere.explain.Attributes`, "sound", or "nearest_distance": the mean distance of the
+        neighbours.
     kind : str
         "fault" where something went wrong, "style" where it is merely unlike the others.
     text : str
         The sentence, without a capital and a full stop.
     strength : float
-        In standard deviations, large ones compressed; at least 1.65.
+        In standard deviations, large ones compressed; at least 1.65, or 0 where nothing stands out.
     value : float or str
         The loop's own.
     usual : (low, high) or None
@@ -167,7 +168,7 @@ class Explanation:
     ----------
     path : str
     reasons : tuple of Reason
-        The strongest first, each about another side of the loop; empty where no single attribute stands out.
+        The strongest first, each about another side of the loop, and behind them how far the neighbours are.
     faults : tuple of Reason
         Everything audible that went wrong, whether or not it is among `reasons`.
     neighbours : tuple of Neighbour

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from loopsphere.explain import Reference, faults, top_reasons
+from loopsphere.explain import ATTRIBUTES, Reference, faults, reasons, top_reasons, with_nearest
+from loopsphere.types import Neighbour
 
 NORMAL = {
     "tempo_bpm": (92.0, 4.0),
@@ -105,10 +108,84 @@ def test_all_faults_are_listed_and_reasons_tell_of_different_sides():
 
 
 @pytest.mark.parametrize("n_loops", [5, 8, 19])
-def test_few_loops_give_counts_and_no_per_cent(n_loops):
-    (reason, *_) = [r for r in named(n_loops, loudness_lufs=-2.0) if r.attribute == "loudness_lufs"]
-    assert f"any of the {n_loops} normal loops" in reason.text
-    assert "%" not in reason.text
+def test_an_attribute_that_few_loops_have_is_no_reason(n_loops):
+    assert not [r for r in named(n_loops, loudness_lufs=-2.0) if r.attribute == "loudness_lufs"]
+    pitched = [{"pitch_low_midi": 40.0 + k} for k in range(n_loops)]
+    normal = Reference.of([*pitched, *({"pitch_low_midi": None} for _ in range(100))])
+    assert top_reasons({"pitch_low_midi": 90.0}, normal) == ()
+    assert normal.usual("pitch_low_midi") is not None
+
+
+def test_few_loops_give_counts_and_no_per_cent():
+    (reason, *_) = named(12, sound="drums")
+    assert reason.text == "sounds like drums where 12 of 12 normal loops sound like a guitar"
+    assert not [r for r in named(9, sound="drums") if r.attribute == "sound"]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "is_told"),
+    [("duration_s", 8.04, False), ("duration_s", 8.2, True), ("brightness_hz", 2230.0, False)],
+)
+def test_what_reads_like_the_end_of_what_is_usual_is_no_reason(attribute, value, is_told):
+    normal = Reference.of([{"duration_s": 8.0, "brightness_hz": 2200.0 - 0.01 * k} for k in range(500)])
+    # Told by the spread alone, the loop would be odd.
+    narrow = {"duration_s": 0.001, "brightness_hz": 0.001}
+    specs = {
+        name: replace(spec, noticeable=narrow.get(name, spec.noticeable)) for name, spec in ATTRIBUTES.items()
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reasons, "ATTRIBUTES", specs)
+        assert bool(top_reasons({attribute: value}, normal)) == is_told
+
+
+def near(*distances: float) -> list[Neighbour]:
+    return [Neighbour(f"pack/near_{k}.wav", distance) for k, distance in enumerate(distances)]
+
+
+def test_what_stands_out_in_no_attribute_is_told_by_its_neighbours():
+    normal = np.linspace(0.1, 0.2, 41)
+    (reason,) = with_nearest((), near(0.38, 0.4, 0.42), normal)
+    assert reason.text == (
+        "unlike even its nearest loops: near_0.wav and 2 more are 2.1 times as far from it as is usual"
+    )
+    assert (reason.attribute, reason.kind) == ("nearest_distance", "style")
+    assert reason.value == pytest.approx(0.4)
+    assert reason.usual == pytest.approx((0.105, 0.195))
+    assert reason.strength > 1.65
+    (reason,) = with_nearest((), near(1.99), 0.01 * normal)
+    assert reason.text == (
+        "unlike even its nearest loops: near_0.wav is more than 10 times as far from it as is usual"
+    )
+    (reason,) = with_nearest((), near(0.22, 0.22), np.concatenate([normal, normal]) / 2 + 0.1)
+    assert reason.text.endswith("near_0.wav and 1 more are farther from it than is usual")
+
+
+def test_neighbours_come_behind_what_can_be_named_and_only_if_they_are_far():
+    normal = np.linspace(0.1, 0.2, 41)
+    bright = named(brightness_hz=2900.0)[:1]
+    assert [r.attribute for r in with_nearest(bright, near(0.4), normal)] == [
+        "brightness_hz",
+        "nearest_distance",
+    ]
+    assert with_nearest(bright, near(0.15), normal) == bright
+    three = (*bright, *bright, *bright)
+    assert with_nearest(three, near(0.4), normal) == three
+
+
+@pytest.mark.parametrize(
+    ("normal", "text"),
+    [
+        (np.linspace(0.1, 0.2, 41), "nothing stands out by itself; most like near_0.wav"),
+        (np.full(19, 0.01), "sounds like water, most like near_0.wav (too few loops to say more)"),
+        (np.full(8, np.inf), "sounds like water, most like near_0.wav (too few loops to say more)"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_where_nothing_stands_out_the_nearest_loop_is_named(normal, text):
+    (reason,) = with_nearest((), near(0.15, 0.16), normal, "water")
+    assert reason.text == text
+    assert reason.strength == 0.0
+    assert with_nearest((), [], normal) == ()
 
 
 def test_never_brighter_than_100_per_cent():
@@ -121,7 +198,7 @@ def test_fewer_loops_make_less_certain():
         loops = Reference.of([{"loudness_lufs": value} for value in np.linspace(-18.0, -14.0, n_loops)])
         return top_reasons({"loudness_lufs": -11.0}, loops)[0].strength
 
-    assert strength(6) < strength(20) < strength(500)
+    assert strength(20) < strength(60) < strength(500)
 
 
 def test_without_others_only_faults_are_named():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +73,18 @@ def test_what_was_planted_is_named_and_the_answer_is_json(embedded, verdicts):
     assert set(normal.typical) <= set(embedded.paths)
     assert sum(mode.n_loops for mode in normal.modes) == N_NORMAL
     json.loads(json_text({"loud": asdict(loud), "normal": asdict(normal)}))
+
+
+def test_a_loop_that_stands_out_in_nothing_is_told_by_what_the_encoder_heard(embedded, verdicts):
+    """As ordinary as the others, but its embedding lies elsewhere."""
+    vectors = np.abs(embedded.embedding) + 4.0
+    vectors[3] = -vectors[3]
+    (explained,), _ = explain_collection(replace(embedded, embedding=vectors), verdicts, np.array([3]))
+    told = explained.reasons[-1]
+    nearest = Path(explained.neighbours[0].path).name
+    assert told.text.startswith(f"unlike even its nearest loops: {nearest} and 4 more are more than 10 times")
+    assert told.value == pytest.approx(np.mean([near.distance for near in explained.neighbours]))
+    assert told.usual[1] < 0.1
 
 
 def test_a_loop_is_not_compared_with_itself_nor_its_copy(embedded, verdicts, monkeypatch):

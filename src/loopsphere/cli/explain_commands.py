@@ -73,7 +73,7 @@ def story(found: LoopExplanation) -> list[str]:
     others = [fault for fault in found.explanation.faults if fault not in reasons]
     lines += [f"  {reason.kind}: {reason.text}" for reason in [*reasons, *others]]
     if not reasons:
-        lines.append("  no single attribute lies outside of what is usual")
+        lines.append("  no fault was found")
     if found.explanation.neighbours:
         lines.append("nearest normal loops (cosine distance)")
         lines += [

@@ -68,7 +68,7 @@ def oddest_table(
 def _first_reason(explanation: Explanation | None) -> str:
     if explanation is None:
         return ""
-    return explanation.reasons[0].text if explanation.reasons else "in no single attribute"
+    return explanation.reasons[0].text if explanation.reasons else "nothing stands out"
 
 
 def _p(loop: LoopScore) -> str:

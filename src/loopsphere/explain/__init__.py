@@ -2,7 +2,7 @@
 
 from loopsphere.explain.attributes import ATTRIBUTES_VERSION, Attributes, measure, with_hints
 from loopsphere.explain.names import Hints, hints_from
-from loopsphere.explain.reasons import Reference, faults, top_reasons
+from loopsphere.explain.reasons import Reference, faults, top_reasons, with_nearest
 from loopsphere.explain.vocabulary import ATTRIBUTES, AttributeSpec
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "measure",
     "top_reasons",
     "with_hints",
+    "with_nearest",
 ]

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePath
 
 import numpy as np
 import numpy.typing as npt
 
-from loopsphere.explain.vocabulary import ATTRIBUTES, AttributeSpec
-from loopsphere.types import Reason
+from loopsphere.explain.vocabulary import ATTRIBUTES, NEAREST, AttributeSpec
+from loopsphere.types import Neighbour, Reason
 
 FloatArray = npt.NDArray[np.float64]
 Value = float | str | None
@@ -20,7 +21,9 @@ Value = float | str | None
 N_REASONS = 3
 FEWEST_LOOPS = 5
 """Fewer normal loops tell nothing of what is usual; faults are still named."""
-_FEWEST_FOR_PER_CENT = 20
+FEWEST_COMPARED = 20
+"""Among fewer, to have more or less of something than all others says little."""
+_FEWEST_WITH_A_WORD = 10
 _USUAL = (0.05, 0.5, 0.95)
 _USUAL_Z = 1.645
 _LEAST_STRENGTH = 1.65
@@ -28,6 +31,7 @@ _FULL_STRENGTH_UP_TO = 4.0
 _LEAST_SHARE_OF_A_WORD = 0.5
 _WEIGHT_OF_A_SOUND = 2.0  # what a loop is tells more than how it is
 _LEAST_KEY_CONFIDENCE = 0.3
+_MUCH_FARTHER, _MOST_TIMES = 1.15, 10.0
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,65 @@ def faults(record: Mapping[str, Value], reference: Reference) -> tuple[Reason, .
     return tuple(sorted(found, key=lambda reason: -reason.strength))
 
 
+def with_nearest(
+    reasons: tuple[Reason, ...], neighbours: Sequence[Neighbour], normal: FloatArray, sound: str | None = None
+) -> tuple[Reason, ...]:
+    """Add what an encoder hears of a loop as a whole, behind what can be named.
+
+    Parameters
+    ----------
+    reasons : tuple of Reason
+        From `top_reasons`.
+    neighbours : sequence of Neighbour
+        The normal loops that are nearest to the loop.
+    normal : float64 ndarray of shape (n_loops,)
+        Of each normal loop, the mean distance of its own neighbours; infinite where there are too few.
+    sound : str or None
+        What the loop sounds like; said where there are too few loops to compare with.
+
+    Returns
+    -------
+    reasons : tuple of Reason
+        With one about the neighbours, where these are farther than is usual and there is room for it; and
+        where there is nothing else to say, with one of strength 0 that names the nearest.
+    """
+    if not neighbours or len(reasons) >= N_REASONS:
+        return reasons
+    distance = float(np.mean([neighbour.distance for neighbour in neighbours]))
+    reference = Reference({NEAREST.name: np.sort(normal[np.isfinite(normal)])}, {}, {}, len(normal))
+    z, usual = _z(NEAREST, distance, reference), reference.usual(NEAREST.name)
+    nearest = PurePath(neighbours[0].path).name
+    if (
+        z is not None
+        and usual is not None
+        and z >= _LEAST_STRENGTH
+        and _is_worth_a_word(NEAREST, distance, True, reference)
+    ):
+        others = f" and {len(neighbours) - 1} more" if len(neighbours) > 1 else ""
+        verb = "are" if others else "is"
+        far = _times_as_far(distance, usual[1])
+        text, strength = f"{NEAREST.more}: {nearest}{others} {verb} {far}", _compressed(z)
+    elif reasons:
+        return reasons
+    elif len(normal) < FEWEST_COMPARED:
+        like = f"sounds like {sound}, most like" if sound else "most like"
+        text, strength = f"{like} {nearest} (too few loops to say more)", 0.0
+    else:
+        text, strength = f"nothing stands out by itself; most like {nearest}", 0.0
+    return (*reasons, Reason(NEAREST.name, "style", text, strength, distance, usual))
+
+
+def _times_as_far(distance: float, usual: float) -> str:
+    times = distance / max(usual, 1e-9)
+    if times > _MOST_TIMES:
+        return f"more than {_MOST_TIMES:.0f} times as far from it as is usual"
+    return (
+        f"{times:.1f} times as far from it as is usual"
+        if times >= _MUCH_FARTHER
+        else "farther from it than is usual"
+    )
+
+
 def _judged(record: Mapping[str, Value], reference: Reference) -> list[Reason]:
     found = []
     for name, spec in ATTRIBUTES.items():
@@ -139,6 +202,8 @@ def _judged(record: Mapping[str, Value], reference: Reference) -> list[Reason]:
             continue
         z = _z(spec, float(value), reference)
         if z is None or abs(z) < _LEAST_STRENGTH or not (spec.more if z > 0 else spec.less):
+            continue
+        if spec.kind == "style" and not _is_worth_a_word(spec, float(value), z > 0, reference):
             continue
         found.append(
             Reason(
@@ -151,6 +216,14 @@ def _judged(record: Mapping[str, Value], reference: Reference) -> list[Reason]:
             )
         )
     return found
+
+
+def _is_worth_a_word(spec: AttributeSpec, value: float, is_more: bool, reference: Reference) -> bool:
+    """Tell whether enough loops have the attribute, and the value can be told from what is usual."""
+    usual = reference.usual(spec.name)
+    if usual is None or len(reference.values[spec.name]) < FEWEST_COMPARED:
+        return False
+    return not spec.reads_as(value, usual[1] if is_more else usual[0])
 
 
 def _z(spec: AttributeSpec, value: float, reference: Reference) -> float | None:
@@ -196,7 +269,7 @@ def _text(spec: AttributeSpec, value: float, z: float, reference: Reference) -> 
 
 
 def _compared(value: float, is_more: bool, normal: FloatArray) -> str:
-    """Say how many loops lie on the other side, as certainly as their number allows."""
+    """Say how many loops lie on the other side."""
     n_beyond = (
         int(np.searchsorted(normal, value, "left"))
         if is_more
@@ -204,8 +277,6 @@ def _compared(value: float, is_more: bool, normal: FloatArray) -> str:
     )
     if n_beyond == len(normal):
         return f"any of the {len(normal)} normal loops"
-    if len(normal) < _FEWEST_FOR_PER_CENT:
-        return f"{n_beyond} of the {len(normal)} normal loops"
     # Rounded down: 100 % is said of no loop that others equal.
     return f"{math.floor(100 * n_beyond / len(normal))} % of your loops"
 
@@ -219,25 +290,32 @@ def _odd_words(record: Mapping[str, Value], reference: Reference) -> list[Reason
     """Name the key and the sound where most loops share one and this loop has another."""
     key = record.get("key") if _confidence(record) >= _LEAST_KEY_CONFIDENCE else None
     sentences = (
-        ("key", key, reference.keys, 1.0, "in {value} where {share} % of your loops are in {usual}"),
+        ("key", key, reference.keys, 1.0, "in {value} where {share} are in {usual}"),
         (
             "sound",
             record.get("sound"),
             reference.sounds,
             _WEIGHT_OF_A_SOUND,
-            "sounds like {value} where {share} % of your loops sound like {usual}",
+            "sounds like {value} where {share} sound like {usual}",
         ),
     )
     found = []
     for name, value, counts, weight, sentence in sentences:
         n_loops = sum(counts.values())
-        if not isinstance(value, str) or n_loops < FEWEST_LOOPS:
+        if not isinstance(value, str) or n_loops < _FEWEST_WITH_A_WORD:
             continue
         usual, n_usual = max(counts.items(), key=lambda item: item[1])
         share, own_share = n_usual / n_loops, (counts.get(value, 0) + 1) / (n_loops + 1)
         z = math.sqrt(-2.0 * math.log(own_share))
         if value == usual or share < _LEAST_SHARE_OF_A_WORD or z < _LEAST_STRENGTH:
             continue
-        text = sentence.format(value=value, share=math.floor(100 * share), usual=usual)
+        text = sentence.format(value=value, share=_share(n_usual, n_loops), usual=usual)
         found.append(Reason(name, "style", text, _compressed(weight * z), value, None))
     return found
+
+
+def _share(n_usual: int, n_loops: int) -> str:
+    """Say how many loops share something, as certainly as their number allows."""
+    if n_loops < FEWEST_COMPARED:
+        return f"{n_usual} of {n_loops} normal loops"
+    return f"{math.floor(100 * n_usual / n_loops)} % of your loops"

@@ -69,6 +69,10 @@ class AttributeSpec:
         first, last = (self._number(end, value >= _KILO) for end in (low, high))
         return first if first == last else f"{first} to {last}"
 
+    def reads_as(self, value: float, other: float) -> bool:
+        """Tell whether both values are the same when they are shown."""
+        return self._number(value, value >= _KILO) == self._number(other, value >= _KILO)
+
     def _number(self, value: float, is_kilo: bool) -> str:
         if self.unit == "note":
             midi = round(value)
@@ -147,6 +151,17 @@ _SPECS = (
     _fault("codec_cutoff_hz", "cut-off", "Hz", "empty above {value}, as lossy codecs leave it", 0.1, 16_500.0,
            is_low=True, is_log=True),
 )  # fmt: skip
+
+NEAREST = AttributeSpec(
+    "nearest_distance",
+    "distance of its nearest loops",
+    aspect="nearest",
+    more="unlike even its nearest loops",
+    noticeable=0.3,
+    digits=3,
+    is_log=True,
+)
+"""The mean cosine distance of the nearest normal loops: what the encoder hears, where no attribute tells."""
 
 ATTRIBUTES: Mapping[str, AttributeSpec] = MappingProxyType({spec.name: spec for spec in _SPECS})
 """The attributes that are numbers, by name; `key` and the sources are words."""
