@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from loopsphere.calibrate import conformal_p_values, conformal_threshold, smallest_alpha, too_few_note
 from loopsphere.detect import detector_from_state
-from loopsphere.errors import ModelFileError
+from loopsphere.errors import ModelFileError, first_line
 from loopsphere.model_file import ModelFile, read_model_file, write_model_file
 from loopsphere.types import Float32Array, SkippedFile, finite_or_none
 
@@ -127,7 +127,7 @@ class Model:
         Raises
         ------
         ModelFileError
-            The detector uses attributes, and only embeddings are given.
+            The detector uses attributes, and only embeddings are given; or its scores overflow.
         """
         n_features = self.detector.n_features_in_
         if features.shape[1] != n_features:
@@ -135,7 +135,14 @@ class Model:
                 f"this model ({self.detector_name}) judges {n_features} numbers a loop, and here "
                 f"{features.shape[1]} are known: where there are embeddings only, fit without '+attributes'"
             )
-        scores = -self.detector.score_samples(features)
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # which the detector looks for
+                scores = -self.detector.score_samples(features)
+        except ValueError as error:
+            raise ModelFileError(
+                "the model, or what it is to judge, holds numbers too large to be scored; "
+                f"fit again, embed again ({first_line(error)})"
+            ) from error
         return Judgement(
             scores,
             conformal_p_values(scores, self.calibration_scores, self.calibration_groups),
@@ -221,10 +228,15 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         raise ModelFileError(f"{shown}: damaged (alpha is {header['alpha']})")
     scores = _take_vector(arrays, _SCORES, np.float64, shown)
     groups = _take_vector(arrays, _GROUPS, np.int64, shown)
+    if not all(isinstance(version, str) for version in header["versions"].values()):
+        raise ModelFileError(f"{shown}: damaged (versions are not text)")
     if len(scores) != len(groups):
         raise ModelFileError(f"{shown}: damaged ({_SCORES} and {_GROUPS} differ in length)")
     state = {name.removeprefix(_DETECTOR): array for name, array in arrays.items()}
-    detector = detector_from_state(header["detector"], header["detector_state"], state)
+    try:
+        detector = detector_from_state(header["detector"], header["detector_state"], state)
+    except ModelFileError as error:
+        raise ModelFileError(f"{shown}: {error}") from error
     n_attributes = detector.get_params(deep=False).get("n_attributes", 0)
     if detector.n_features_in_ != header["embedding_dim"] + 2 * n_attributes:
         raise ModelFileError(

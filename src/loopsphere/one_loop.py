@@ -72,6 +72,8 @@ def explain_loop(
     if audio_hash not in embedded.audio_hashes:
         # Beside the library, which is the folder's: a loop that was asked about once does not belong in it.
         embedded = _joined(embedded, embed(loop, encoder=chosen, device=device))
+    if audio_hash not in embedded.audio_hashes:
+        raise _changed(loop)
     path = embedded.paths[embedded.audio_hashes.index(audio_hash)]
     result = scan_embeddings(
         embedded,
@@ -83,8 +85,14 @@ def explain_loop(
         library=library,
         progress=progress,
     )
-    (judged,) = (loop for loop in result.loops if loop.path == path)
+    if not result.explanations:
+        raise _changed(loop)
+    judged = next(judged for judged in result.loops if judged.path == path)
     return _answer(result, judged, result.explanations[0])
+
+
+def _changed(loop: str | os.PathLike[str]) -> NothingUsableError:
+    return NothingUsableError(f"{os.fspath(loop)}: it has gone or changed since it was heard; try again")
 
 
 def _joined(first: EmbedResult, second: EmbedResult) -> EmbedResult:

@@ -12,6 +12,7 @@ import pytest
 import soundfile as sf
 from typer.testing import CliRunner
 
+from loopsphere import one_loop
 from loopsphere.cli.commands import app
 from loopsphere.embedding import embed
 from loopsphere.library import open_library
@@ -113,3 +114,40 @@ def test_wrong_arguments_are_refused_before_anything_is_heard(tmp_path):
         assert found.exit_code == status
         assert said in found.stderr
         assert "absent.wav" not in found.stderr
+
+
+@pytest.mark.parametrize("detector", ["pca", "pca+attributes"])
+@pytest.mark.parametrize("becomes", ["gone", "another"])
+def test_a_loop_that_goes_meanwhile_is_named(drums, tmp_path, monkeypatch, detector, becomes):
+    folder = tmp_path / "drums"
+    shutil.copytree(drums, folder, ignore=shutil.ignore_patterns(".loopsphere"))
+    first, second = sorted(folder.rglob("*.wav"))[:2]
+    scan = one_loop.scan_embeddings
+
+    def go(*arguments, **options):
+        first.unlink()
+        if becomes == "another":
+            shutil.copy(second, first)
+        return scan(*arguments, **options)
+
+    monkeypatch.setattr(one_loop, "scan_embeddings", go)
+    found = run("explain", first, folder, "--detector", detector, "--no-library")
+    assert found.exit_code == 1
+    assert found.stderr.startswith(f"loopsphere: {first}: it has gone or changed since it was heard")
+    assert len(found.stderr.splitlines()) == 1
+
+
+def test_a_loop_that_changes_between_two_looks_is_named(drums, tmp_path, monkeypatch):
+    folder = tmp_path / "drums"
+    shutil.copytree(drums, folder, ignore=shutil.ignore_patterns(".loopsphere"))
+    first, second = sorted(folder.rglob("*.wav"))[:2]
+    embed = one_loop.embed
+
+    def change(*arguments, **options):
+        shutil.copy(second, first)
+        return embed(*arguments, **options)
+
+    monkeypatch.setattr(one_loop, "embed", change)
+    found = run("explain", first, folder, "--detector", "pca", "--no-library")
+    assert found.exit_code == 1
+    assert found.stderr.startswith(f"loopsphere: {first}: it has gone or changed since it was heard")

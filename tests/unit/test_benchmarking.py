@@ -1,6 +1,9 @@
 import csv
 import filecmp
+import io
 import shutil
+import tracemalloc
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 import soundfile as sf
 
 from loopsphere.benchmarking import ROSTER, BenchmarkRequest, run_benchmark
+from loopsphere.benchmarking.arrays import read_npz
 from loopsphere.benchmarking.bars import Bar, false_alarm_bars
 from loopsphere.benchmarking.cache import cached_planted
 from loopsphere.benchmarking.gather import gather, pooled_normals
@@ -236,6 +240,72 @@ def test_pickled_or_foreign_files_are_refused(tmp_path):
     np.save(tmp_path / "alone.npy", np.eye(6))
     with pytest.raises(NothingUsableError, match="a single array"):
         read_embeddings(tmp_path / "alone.npy", group="folder")
+
+
+def npz_with(path, header, data=b"", *, size=None, deflated=False):
+    """Write an .npz of one array of this header and these bytes; the zip says that it unfolds to `size`."""
+    member = io.BytesIO()
+    np.lib.format.write_array_header_1_0(member, header)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED if deflated else zipfile.ZIP_STORED) as archive:
+        archive.writestr("folder.npy", member.getvalue() + data)
+    if size is not None:
+        whole = path.read_bytes()
+        directory = whole.index(b"PK\x01\x02") + 24  # where the central directory has the size
+        path.write_bytes(whole[:directory] + size.to_bytes(4, "little") + whole[directory + 4 :])
+
+
+@pytest.mark.parametrize("deflated", [False, True])
+@pytest.mark.parametrize("size", [None, 2**32 - 2**20])
+@pytest.mark.parametrize("n_values", [10**11, 2**29 - 2**17, 11])
+def test_an_array_that_claims_more_than_is_there_is_refused(tmp_path, n_values, size, deflated):
+    header = {"descr": "<f8", "fortran_order": False, "shape": (n_values,)}
+    npz_with(tmp_path / "x.npz", header, bytes(80), size=size, deflated=deflated)
+    tracemalloc.start()
+    with pytest.raises(NothingUsableError, match=r"cannot be read as \.npz"):
+        read_embeddings(tmp_path / "x.npz", group="folder")
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{",
+        b"{'descr': '<f8'",
+        b"(" * 3000,
+        b"9" * 5000,
+        b"{'descr': '<f8', 'fortran_order': 0, 'shape': (-1,)}",
+        b"{'descr': [('a',)], 'fortran_order': False, 'shape': ()}",
+        b"\xff" * 20,
+        b"{'a': 'b\n",
+        b"if\n  a\n b",
+    ],
+)
+@pytest.mark.parametrize("version", [1, 2, 3, 9])
+def test_a_damaged_array_header_is_refused(tmp_path, header, version):
+    length = len(header).to_bytes(2 if version == 1 else 4, "little")
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("folder.npy", b"\x93NUMPY" + bytes([version, 0]) + length + header)
+    with pytest.raises(NothingUsableError, match=r"cannot be read as \.npz"):
+        read_embeddings(tmp_path / "x.npz", group="folder")
+
+
+def test_arrays_are_read_whatever_their_dtype_and_order(tmp_path):
+    arrays = {
+        "f": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        "empty": np.zeros((0, 3), np.float32),
+        "scalar": np.array(3.5),
+        "text": np.array(["ä", "bcd"]),
+        "big": np.arange(5, dtype=">i4"),
+        "flags": np.array([True, False]),
+    }
+    for save in (np.savez, np.savez_compressed):
+        save(tmp_path / "x.npz", **arrays)
+        read = read_npz(tmp_path / "x.npz")
+        assert list(read) == list(arrays)
+        for name, array in arrays.items():
+            assert read[name].dtype == array.dtype
+            np.testing.assert_array_equal(read[name], array)
 
 
 def test_what_cannot_be_drawn_is_told_before_the_work(tmp_path, monkeypatch):

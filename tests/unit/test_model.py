@@ -2,14 +2,19 @@
 
 import json
 import re
+import shutil
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from loopsphere.detect import DETECTORS, make_detector
-from loopsphere.errors import ModelFileError
+from loopsphere.errors import LoopsphereError, ModelFileError
 from loopsphere.model import Model, load_model
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "model_format_1.loopsphere"
 
 
 def _model(name: str = "mahalanobis", n_loops: int = 40) -> Model:
@@ -143,9 +148,96 @@ def _rewritten(path, change):
         (lambda h: h.update(detector="knn"), "class is 'Mahalanobis'"),
     ],
 )
-def test_wrong_header(saved, change, message):
+def test_wrong_header(tmp_path, change, message):
+    """In the format without checksums, so that it is the header's content that is refused."""
+    path = _rewritten(shutil.copy(GOLDEN, tmp_path / "old.loopsphere"), change)
     with pytest.raises(ModelFileError, match=message):
+        load_model(path)
+
+
+def test_a_model_of_format_1_is_read_as_ever(tmp_path):
+    """Written by `_model().save` of loopsphere 0.1.0 before files had checksums; scores of that day."""
+    wanted = json.loads(GOLDEN.with_suffix(".json").read_text())
+    new = np.random.default_rng(2).normal(size=(9, 12)).astype(np.float32)
+    model = load_model(GOLDEN)
+    model.save(tmp_path / "again.loopsphere")
+    for loaded in (model, load_model(tmp_path / "again.loopsphere")):
+        judged = loaded.judge(new, 0.1)
+        np.testing.assert_allclose(judged.anomaly_scores, wanted["anomaly_score"], rtol=1e-12)
+        np.testing.assert_array_equal(judged.p_values, wanted["p_value"])
+        assert judged.threshold == pytest.approx(wanted["threshold"], rel=1e-12)
+    with zipfile.ZipFile(tmp_path / "again.loopsphere") as archive:
+        assert json.loads(archive.read("model.json"))["format_version"] == 2
+
+
+def _with_arrays(path, change):
+    """Change the arrays of a model file and pack it anew, so that the zip's own checksums are right."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    arrays = safetensors.numpy.load(parts["arrays.safetensors"])
+    change(arrays)
+    parts["arrays.safetensors"] = safetensors.numpy.save(arrays)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+    return path
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda a: a.update(calibration_scores=a["calibration_scores"] * 1.001),
+        lambda a: a.update({"detector.mean_": a["detector.mean_"] + 1e-9}),
+        lambda a: a.update({"detector.mean_": a["detector.mean_"][::-1].copy()}),
+    ],
+)
+def test_finite_wrong_numbers_are_not_believed(saved, change):
+    with pytest.raises(ModelFileError, match=r"bass\.loopsphere: damaged \(\S+ is not what was written"):
+        load_model(_with_arrays(saved, change))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda h: h.update(alpha=0.2),
+        lambda h: h["detector_state"]["numbers"].update(offset_=-1.0),
+        lambda h: h.update(notes=["another"]),
+        lambda h: h.pop("checksums"),
+        lambda h: h.update(checksums=[]),
+        lambda h: h["checksums"].pop("model.json"),
+        lambda h: h["checksums"].pop("calibration_groups"),
+    ],
+)
+def test_another_header_is_not_believed(saved, change):
+    with pytest.raises(ModelFileError, match="not what was written"):
         load_model(_rewritten(saved, change))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda h: h.update(versions={"numpy": float("nan")}), "not a finite number"),
+        (lambda h: h.update(versions={"numpy": 2.0}), "versions"),
+        (lambda h: h.update(seed=float("inf")), "not a finite number"),
+        (lambda h: h.update(notes=["\ud800"]), "surrogates"),
+        (lambda h: h.update(detector="none"), "no detector 'none'"),
+    ],
+)
+def test_what_could_not_be_written_again_is_not_read(tmp_path, change, message):
+    """In the format without checksums, where a header may say anything."""
+    path = _rewritten(shutil.copy(GOLDEN, tmp_path / "old.loopsphere"), change)
+    with pytest.raises(LoopsphereError, match=message):
+        load_model(path)
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_that_overflow_are_told_in_a_sentence(tmp_path):
+    path = _with_arrays(
+        shutil.copy(GOLDEN, tmp_path / "old.loopsphere"),
+        lambda a: a.update({"detector.mean_": np.full(12, 1e300)}),
+    )
+    with pytest.raises(ModelFileError, match="too large to be scored"):
+        load_model(path).judge(np.zeros((2, 12), np.float32), 0.1)
 
 
 def test_a_compressed_part_is_refused(saved):
