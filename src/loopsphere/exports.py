@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from loopsphere.explain.localise import OddRange
-from loopsphere.files import fitting_name, portable_name, whole_file
+from loopsphere.files import CONTROL, fitting_name, portable_name, whole_file
 from loopsphere.types import LoopScore, SkippedFile
 
 
@@ -44,7 +44,9 @@ def write_playlist(path: str | os.PathLike[str], loops: Sequence[LoopScore]) -> 
     path : str or PathLike
         Conventionally `.m3u8`.
     loops : sequence of LoopScore
-        In the order in which they play; paths are written relative to the playlist where they can be.
+        In the order in which they play; paths are written relative to the playlist where they can be. One
+        with a line break or another control character, which a line cannot hold, is written as an address
+        (`file://`).
 
     Raises
     ------
@@ -54,8 +56,7 @@ def write_playlist(path: str | os.PathLike[str], loops: Sequence[LoopScore]) -> 
     folder = Path(path).absolute().parent
     lines = ["#EXTM3U"]
     for loop in loops:
-        # A line break in a name would begin another entry.
-        name = " ".join(Path(loop.path).name.split("\n"))
+        name = CONTROL.sub(" ", Path(loop.path).name)
         lines.append(f"#EXTINF:{round(loop.duration_s)},{name} (score {loop.anomaly_score:.3g})")
         lines.append(_from_folder(loop.path, folder))
     with whole_file(path) as file:
@@ -221,6 +222,8 @@ def _link_new(source: Path, target: Path) -> None:
 
 
 def _from_folder(path: str, folder: Path) -> str:
+    if CONTROL.search(path):  # a line break would begin another entry
+        return Path(path).absolute().as_uri()
     try:
         relative = Path(os.path.relpath(path, folder)).as_posix()
     except ValueError:  # another drive

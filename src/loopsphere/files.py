@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""Characters of a name that lines break at, that terminals obey, or that turn the direction of writing."""
 _MAX_NAME_BYTES = 255
 """Of one name, in UTF-8, on the file systems of all systems; those that count UTF-16 take longer ones."""
 _MAX_SUFFIX_BYTES = 16

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,21 @@ from typing import Any
 import numpy as np
 
 from loopsphere.errors import UnknownNameError
-from loopsphere.files import whole_file
+from loopsphere.files import CONTROL, whole_file
 from loopsphere.types import EmbedResult, ScoreResult
 
 ROWS_PER_GROUP = 8192
 """Of the Parquet files of embeddings; who reads a file as a stream has one group in memory."""
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""What spreadsheets calculate instead of showing it; in East Asia also the wide ones."""
 _COLUMNS = ("path", "duration_s", "anomaly_score", "p_value", "is_odd", "reasons")
 
 
 def json_text(record: Mapping[str, Any]) -> str:
-    """Return indented JSON; paths stay readable."""
-    return json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    """Return indented JSON; paths stay readable, but for characters that a terminal obeys."""
+    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
+    # JSON itself escapes those before the space; the others stand inside its strings alone.
+    return CONTROL.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text) + "\n"
 
 
 def write_json(path: str | os.PathLike[str], record: Mapping[str, Any]) -> None:
@@ -35,6 +39,10 @@ def write_json(path: str | os.PathLike[str], record: Mapping[str, Any]) -> None:
 
 def write_results(folder: str | os.PathLike[str], result: ScoreResult) -> list[Path]:
     """Write `results.csv` (loops, most odd first) and `results.json` (everything) into a folder.
+
+    A path that a spreadsheet would take for a formula, because it begins with "=", "+", "-", "@", a tab or a
+    line break, stands in the table with "./" before it: the same file, and `os.path.normpath` gives the path
+    of `results.json`.
 
     Parameters
     ----------
@@ -52,15 +60,26 @@ def write_results(folder: str | os.PathLike[str], result: ScoreResult) -> list[P
         The folder cannot be written.
     """
     table, record = Path(folder) / "results.csv", Path(folder) / "results.json"
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
-    writer.writeheader()
     why = {of.path: "; ".join(reason.text for reason in of.reasons) for of in result.explanations}
-    writer.writerows({**asdict(loop), "reasons": why.get(loop.path, "")} for loop in result.loops)
+    rows: list[Iterable[object]] = [_COLUMNS]
+    for loop in result.loops:
+        cells = {**asdict(loop), "path": _no_formula(loop.path), "reasons": why.get(loop.path, "")}
+        rows.append([cells[name] for name in _COLUMNS])
     with whole_file(table) as file:
-        file.write(text.getvalue().encode())
+        file.write("".join(map(_csv_line, rows)).encode())
     write_json(record, result.to_dict())
     return [table, record]
+
+
+def _no_formula(path: str) -> str:
+    return f"./{path}" if path.startswith(_FORMULA_STARTS) else path
+
+
+def _csv_line(cells: Iterable[object]) -> str:
+    line = io.StringIO(newline="")
+    # Python before 3.13 quotes a cell with a line break only if it is one of those that end lines.
+    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    return line.getvalue().removesuffix("\r\n") + "\n"
 
 
 def check_embeddings_path(path: str | os.PathLike[str]) -> None:

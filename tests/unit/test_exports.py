@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -45,6 +47,24 @@ def test_a_playlist_is_relative_to_where_it_lies(tmp_path: Path, loops: list[Loo
 def test_a_name_that_begins_with_a_hash_is_no_comment(tmp_path: Path) -> None:
     write_playlist(tmp_path / "odd.m3u8", [LoopScore(str(tmp_path / "#1 kick.wav"), 2.4, 1.0, 0.01, True)])
     assert (tmp_path / "odd.m3u8").read_text(encoding="utf-8").splitlines()[2] == "./#1 kick.wav"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+@pytest.mark.parametrize(
+    "name", ["a\nb.wav", "a\r\nb.wav", "a\rb.wav", "a\u2028b\x0b\x85.wav", "\x1b[31m.wav"]
+)
+def test_a_line_break_in_a_name_makes_no_second_entry(tmp_path: Path, name: str) -> None:
+    loop = tmp_path / "ö x" / name
+    loop.parent.mkdir()
+    loop.write_bytes(b"")
+    write_playlist(tmp_path / "odd.m3u8", [LoopScore(str(loop), 2.4, 1.0, 0.01, True)])
+    lines = (tmp_path / "odd.m3u8").read_text(encoding="utf-8").splitlines()  # at each of these characters
+    assert len(lines) == 3
+    assert lines[1].startswith("#EXTINF:2,")
+    assert lines[1].isprintable()
+    # A player that knows addresses finds it all the same.
+    assert lines[2].startswith("file://")
+    assert Path(unquote(urlsplit(lines[2]).path)) == loop.absolute()
 
 
 def test_labels_are_as_audacity_writes_them(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from rich.console import Console
+    from rich.text import Text
 
     from loopsphere.embedding import Progress
 
@@ -43,6 +44,20 @@ def console(*, stderr: bool = False) -> Console:
 
     stream = sys.stderr if stderr else sys.stdout
     return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else _PIPED_WIDTH)
+
+
+def printable(text: str) -> str:
+    """Return text, as of a file's name, with those characters escaped that a terminal would obey."""
+    from loopsphere.files import CONTROL
+
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def plain(text: str) -> Text:
+    """Return text to print as it is: no markup is read in it, and no control character gets through."""
+    from rich.text import Text
+
+    return Text(printable(text))
 
 
 def emit_json(path: Path | None, record: Mapping[str, Any]) -> None:
@@ -148,7 +163,7 @@ def told(error: OSError) -> str:
 
 def complain(message: str) -> None:
     """Say on standard error what went wrong."""
-    typer.echo(f"loopsphere: {message}", err=True)
+    typer.echo(f"loopsphere: {printable(message)}", err=True)
 
 
 def _exit(message: str, status: int) -> typer.Exit:

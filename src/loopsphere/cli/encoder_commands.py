@@ -13,6 +13,7 @@ from loopsphere.cli.console import (
     emit_json,
     exit_if_skipped,
     is_stdout,
+    plain,
     progress_bar,
     reports_errors,
 )
@@ -75,9 +76,7 @@ def embed(
         )
     write_embeddings(output, result)
     n_loops, dim = result.embedding.shape
-    report.print(
-        f"embedded {n_loops} loops in {dim} dimensions ({result.encoder}); wrote {output}", markup=False
-    )
+    report.print(plain(f"embedded {n_loops} loops in {dim} dimensions ({result.encoder}); wrote {output}"))
     print_usage(report, known)
     print_skipped(report, result.skipped)
     emit_json(json, result.summary())

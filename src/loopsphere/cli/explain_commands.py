@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from loopsphere.cli import options, ways_out
-from loopsphere.cli.console import console, emit_json, is_stdout, progress_bar, reports_errors
+from loopsphere.cli.console import console, emit_json, is_stdout, plain, progress_bar, reports_errors
 from loopsphere.cli.libraries import chosen_library
 
 if TYPE_CHECKING:
@@ -36,8 +36,6 @@ def explain(
     json: options.Json = None,
 ) -> None:
     """Tell all of one loop: how odd, why, like what, what is usual."""
-    from rich.text import Text
-
     from loopsphere.one_loop import explain_loop
 
     ways_out.check_places(files=(json,))
@@ -56,7 +54,7 @@ def explain(
             progress=progress,
         )
     for line in story(found):
-        report.print(Text(line))
+        report.print(plain(line))
     report.print(attributes_table(found))
     emit_json(json, found.to_dict())
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loopsphere.cli.console import plain
 from loopsphere.errors import LibraryError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def chosen_library(
     try:
         return open_library(own)
     except LibraryError as error:
-        report.print(f"Note: {error}; nothing is remembered.", markup=False)
+        report.print(plain(f"Note: {error}; nothing is remembered."))
         return None
 
 
@@ -117,6 +118,6 @@ def print_usage(report: Console, library: Library | None) -> None:
         parts.append(f"{usage.n_recognised} read and recognised{moved}")
     if usage.n_gone:
         parts.append(f"{usage.n_gone} gone")
-    report.print(f"library {library.location}: {', '.join(parts)}", markup=False)
+    report.print(plain(f"library {library.location}: {', '.join(parts)}"))
     if usage.problem is not None:
-        report.print(f"Note: {usage.problem}.", markup=False)
+        report.print(plain(f"Note: {usage.problem}."))

@@ -13,6 +13,7 @@ from loopsphere.cli.console import (
     emit_json,
     exit_if_skipped,
     is_stdout,
+    plain,
     progress_bar,
     reports_errors,
 )
@@ -61,9 +62,9 @@ def fit(
     model.save(output)
     n_loops = len(model.calibration_scores)
     learnt = f"learnt {n_loops} loops ({model.detector_name} on {model.encoder})"
-    report.print(f"{learnt}; wrote {output}", markup=False)
+    report.print(plain(f"{learnt}; wrote {output}"))
     for note in model.caveats(alpha):
-        report.print(f"Note: {note}.", markup=False)
+        report.print(plain(f"Note: {note}."))
     print_usage(report, known)
     print_skipped(report, model.skipped)
     emit_json(json, model.summary())
@@ -167,7 +168,7 @@ def info(
         del summary["skipped"]  # `fit` told, and the file does not keep it
     report = console(stderr=is_stdout(json))
     for name, value in summary.items():
-        report.print(f"{name.replace('_', ' '):26} {_shown(value)}", markup=False)
+        report.print(plain(f"{name.replace('_', ' '):26} {_shown(value)}"))
     emit_json(json, summary)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from loopsphere.cli import options, ways_out
-from loopsphere.cli.console import console, emit_json, is_stdout, progress_bar, reports_errors
+from loopsphere.cli.console import console, emit_json, is_stdout, plain, progress_bar, reports_errors
 
 
 @reports_errors
@@ -43,9 +43,7 @@ def demo(
         f"(alpha {100 * alpha:g} %); {found.n_on_top} of the oddest {found.n_planted} are planted"
     )
     page = found.results_folder / "report" / "index.html"
-    report.print(
-        f"loops in {found.loops_folder}, results in {found.results_folder}; open {page}", markup=False
-    )
+    report.print(plain(f"loops in {found.loops_folder}, results in {found.results_folder}; open {page}"))
     emit_json(json, found.result.to_dict())
 
 
@@ -112,5 +110,5 @@ def benchmark(
             progress=progress,
         )
     report = console()
-    report.print(f"compared on {len(found.trials)} trials; wrote {found.results}", markup=False)
+    report.print(plain(f"compared on {len(found.trials)} trials; wrote {found.results}"))
     print_skipped(report, found.skipped)

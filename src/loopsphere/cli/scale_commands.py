@@ -7,9 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.text import Text
-
-from loopsphere.cli.console import console, emit_json, exit_if_skipped, is_stdout, progress_bar
+from loopsphere.cli.console import console, emit_json, exit_if_skipped, is_stdout, plain, progress_bar
 from loopsphere.cli.tables import counted, oddest_table, print_skipped
 from loopsphere.cli.ways_out import check_places
 from loopsphere.errors import UnknownNameError
@@ -100,7 +98,7 @@ def _tell(
         report.print(oddest_table(shown, top))
     finished = f" ({result.n_finished} were there)" if result.n_finished else ""
     written = counted(result.n_shards, "file", "files")
-    report.print(Text(f"{said}; wrote {written}{finished}: {os.fspath(output)}"))
+    report.print(plain(f"{said}; wrote {written}{finished}: {os.fspath(output)}"))
     n_unshown = result.n_skipped - len(result.skipped)
     print_skipped(report, result.skipped)
     if n_unshown > 0:

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.table import Table
-from rich.text import Text
+
+from loopsphere.cli.console import plain
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from loopsphere.collection import DuplicateResult
     from loopsphere.neighbourhood import SimilarResult
@@ -55,12 +57,12 @@ def oddest_table(
             f"{loop.anomaly_score:.3g}",
             _p(loop),
             f"{loop.duration_s:.1f}",
-            Text(path),
+            plain(path),
         ]
         if why:
-            cells.append(Text(_first_reason(why.get(loop.path))))
+            cells.append(plain(_first_reason(why.get(loop.path))))
         if remarks is not None:
-            cells.append(Text(remarks.get(loop.path, "")))
+            cells.append(plain(remarks.get(loop.path, "")))
         table.add_row(*cells, style="bold" if loop.is_odd else "dim")
     return table
 
@@ -81,11 +83,13 @@ def print_result(console: Console, result: ScoreResult, n_rows: int) -> None:
     if n_rows and result.loops:
         console.print(oddest_table(result, n_rows))
     console.print(
-        f"{n_odd} of {len(result.loops)} loops are odd (*) at a false-alarm rate of {100 * result.alpha:g} %"
-        f" ({result.detector} on {result.encoder})"
+        plain(
+            f"{n_odd} of {len(result.loops)} loops are odd (*) at a false-alarm rate of "
+            f"{100 * result.alpha:g} % ({result.detector} on {result.encoder})"
+        )
     )
     for note in result.notes:
-        console.print(Text(f"Note: {note}."))
+        console.print(plain(f"Note: {note}."))
     print_skipped(console, result.skipped)
 
 
@@ -111,7 +115,7 @@ def print_duplicates(console: Console, result: DuplicateResult, n_rows: int) -> 
         if pair.kind not in DUPLICATES and not is_listed:
             lines += [pair.first, f"  {pair.second}: {pair.reason}"]
     for line in lines[:n_rows]:
-        console.print(Text(line))
+        console.print(plain(line))
     if len(lines) > n_rows:
         console.print(f"and {len(lines) - n_rows} more lines (see --json)")
     n_kinds = Counter(pair.kind for pair in result.pairs)
@@ -136,7 +140,7 @@ def similar_table(result: SimilarResult) -> Table:
         tempo = "" if loop.tempo_bpm is None else f"{loop.tempo_bpm:g}"
         music = (tempo, loop.key or "") if shows_music else ()
         more = f" (and {len(loop.copies)} exact copies)" if loop.copies else ""
-        table.add_row(str(rank), f"{loop.similarity:.3f}", *music, Text(loop.path + more))
+        table.add_row(str(rank), f"{loop.similarity:.3f}", *music, plain(loop.path + more))
     return table
 
 
@@ -146,6 +150,6 @@ def print_skipped(console: Console, skipped: Sequence[SkippedFile]) -> None:
         return
     console.print(f"{len(skipped)} skipped:")
     for file in skipped[:_SHOWN_SKIPPED]:
-        console.print(Text(f"  {file.path}: {file.reason}"))
+        console.print(plain(f"  {file.path}: {file.reason}"))
     if len(skipped) > _SHOWN_SKIPPED:
         console.print(f"  and {len(skipped) - _SHOWN_SKIPPED} more (see --json)")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loopsphere.cli.console import EXIT_NOTHING_USABLE, complain, is_stdout, told
+from loopsphere.cli.console import EXIT_NOTHING_USABLE, complain, is_stdout, plain, told
 from loopsphere.errors import UnknownNameError
 
 if TYPE_CHECKING:
@@ -126,4 +126,4 @@ class Extras:
 
 def print_written(report: Console, what: str) -> None:
     """Say what was written, in a line that no terminal's width breaks: paths are there to be copied."""
-    report.print(f"wrote {what}", markup=False, soft_wrap=True)
+    report.print(plain(f"wrote {what}"), soft_wrap=True)
