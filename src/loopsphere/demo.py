@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from loopsphere.embedding import DEFAULT_ENCODER, Progress, cached_encoder, embed
@@ -102,7 +103,7 @@ def run_demo(
         results_folder / "report",
         result,
         embedded,
-        cached_encoder(DEFAULT_ENCODER, device),
+        partial(cached_encoder, DEFAULT_ENCODER, device),
         seconds=time.monotonic() - started,
         seed=seed,
         progress=progress,

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from pathlib import Path, PurePath
 
 from loopsphere.audio import waveform_again
+from loopsphere.code import code_digest
 from loopsphere.collection import DuplicateResult, find_duplicates
 from loopsphere.embedding import Progress, silent
-from loopsphere.encoders import Encoder
 from loopsphere.explain import ATTRIBUTES
-from loopsphere.features.mel import log_mel
 from loopsphere.library import Library
-from loopsphere.locating import Located, card_numbers, locate_odd
+from loopsphere.locating import LoadEncoder, Located, card_numbers, locate_odd
 from loopsphere.model import library_versions
 from loopsphere.report import LoopColumns, LoopDetail, LoopGroup, ReportData, write_page
 from loopsphere.report.links import common_folder, loop_urls
-from loopsphere.report.media import (
-    OPUS_RATE,
-    oddness_base64,
-    opus_base64,
-    peaks_base64,
-    spectrum_base64,
-)
+from loopsphere.report.media import OPUS_RATE, opus_base64
 from loopsphere.report.places import map_places
 from loopsphere.threads import n_cores
 from loopsphere.types import EmbedResult, Explanation, Normality, ScoreResult, finite_or_none
@@ -34,14 +29,16 @@ EMBEDDED_MB = 8.0
 """Sound that the page carries; what does not fit is played from where it lies."""
 MAX_CARRIED_S = 60.0
 """Seconds of the longest loop that the page carries."""
-_WAVE_COLUMNS, _HEAT_COLUMNS, _SPECTRUM_COLUMNS, _SPECTRUM_BANDS = 300, 160, 240, 64
+_SOUNDS = "sounds"
+_UNCARRIED = b"bytes:"
+"""Begins what is remembered of a loop whose sound did not fit in: how large it is."""
 
 
 def write_report(
     folder: str | os.PathLike[str],
     result: ScoreResult,
     embedded: EmbedResult,
-    encoder: Encoder,
+    encoder: LoadEncoder,
     *,
     located: Mapping[str, Located] | None = None,
     library: Library | None = None,
@@ -58,7 +55,7 @@ def write_report(
     result, embedded, encoder, located, seed, progress
         As for `make_report`.
     library : Library or None
-        Remembers how loops compare, so that duplicates need not be looked for again.
+        Remembers how loops compare, where they are odd, and their sound and pictures.
     seconds : float or None
         That the scan took.
 
@@ -85,6 +82,7 @@ def write_report(
         duplicates=duplicates,
         facts=facts,
         seed=seed,
+        library=library,
         progress=progress,
     )
     return write_page(folder, data)
@@ -93,13 +91,14 @@ def write_report(
 def make_report(
     result: ScoreResult,
     embedded: EmbedResult,
-    encoder: Encoder,
+    encoder: LoadEncoder,
     page_folder: str | os.PathLike[str],
     *,
     located: Mapping[str, Located] | None = None,
     duplicates: DuplicateResult | None = None,
     facts: Sequence[tuple[str, str]] = (),
     seed: int = 0,
+    library: Library | None = None,
     progress: Progress = silent,
 ) -> ReportData:
     """Put together what the page shows.
@@ -110,8 +109,8 @@ def make_report(
         With its explanations, where there are any.
     embedded : EmbedResult
         Of the same loops.
-    encoder : Encoder
-        That made the embeddings.
+    encoder : callable
+        Returns the encoder that made the embeddings.
     page_folder : path
         Where the page will lie; sound that it does not carry is linked from there.
     located : mapping of path to Located, or None
@@ -120,6 +119,8 @@ def make_report(
     facts : sequence of (name, value)
         Of the run: seed, versions, time.
     seed : int, default=0
+    library : Library or None
+        Remembers sound and pictures.
     progress : callable
 
     Returns
@@ -129,10 +130,10 @@ def make_report(
     paths = [loop.path for loop in result.loops]
     number = {path: i for i, path in enumerate(paths)}
     if located is None:
-        located = locate_odd(result, embedded, encoder, seed=seed, progress=progress)
+        located = locate_odd(result, embedded, encoder, seed=seed, library=library, progress=progress)
     explanations = {explanation.path: explanation for explanation in result.explanations}
     details = {
-        i: _detail(located[paths[i]], explanations.get(paths[i]), number, encoder)
+        i: _detail(located[paths[i]], explanations.get(paths[i]), number)
         for i in card_numbers(result)
         if paths[i] in located
     }
@@ -157,7 +158,7 @@ def make_report(
         urls=urls,
         map_caption=caption,
         details=details,
-        audio=_carried([*details, *typical, *_neighbours(details)], paths, audio_hashes, progress),
+        audio=_carried([*details, *typical, *_neighbours(details)], paths, audio_hashes, library, progress),
         typical=typical,
         modes=[
             LoopGroup(f"{mode.n_loops:,} loops like", [number[mode.prototype]])
@@ -177,26 +178,19 @@ def make_report(
     )
 
 
-def _detail(
-    found: Located, explanation: Explanation | None, number: Mapping[str, int], encoder: Encoder
-) -> LoopDetail:
-    mel = log_mel(found.waveform, encoder.mel)
-    n_frames = max(1, round(len(found.waveform) / encoder.mel.hop_length))  # without the repeats
-    spectrum, spectrum_shape = spectrum_base64(mel[:n_frames], _SPECTRUM_BANDS, _SPECTRUM_COLUMNS)
+def _detail(found: Located, explanation: Explanation | None, number: Mapping[str, int]) -> LoopDetail:
     curve, heat, heat_shape, ranges = "", "", (0, 0), []
     if found.where is not None:
-        curve, _ = oddness_base64(found.where.curve, _HEAT_COLUMNS)
-        heat, (n_bands, n_bins) = oddness_base64(found.where.heat, _HEAT_COLUMNS)
-        heat_shape = (n_bands, n_bins)
+        curve, heat, heat_shape = found.where.curve, found.where.heat, found.where.heat_shape
         ranges = [
             [round(r.start_s, 2), round(r.end_s, 2), round(r.low_hz), round(r.high_hz), round(r.oddness, 2)]
             for r in found.where.ranges
         ]
     near = explanation.neighbours if explanation else ()
     return LoopDetail(
-        peaks=peaks_base64(found.waveform, _WAVE_COLUMNS),
-        spectrum=spectrum,
-        spectrum_shape=spectrum_shape,
+        peaks=found.peaks,
+        spectrum=found.spectrum,
+        spectrum_shape=found.spectrum_shape,
         curve=curve,
         heat=heat,
         heat_shape=heat_shape,
@@ -241,27 +235,56 @@ def _neighbours(details: Mapping[int, LoopDetail]) -> list[int]:
 
 
 def _carried(
-    numbers: Iterable[int], paths: Sequence[str], audio_hashes: Sequence[str], progress: Progress
+    numbers: Iterable[int],
+    paths: Sequence[str],
+    audio_hashes: Sequence[str],
+    library: Library | None,
+    progress: Progress,
 ) -> dict[int, str]:
     """Encode loops until the page carries enough; a long one is passed over for a shorter one."""
     wanted = list(dict.fromkeys(numbers))
-    left = EMBEDDED_MB * 1e6
-    carried: dict[int, str] = {}
-    progress("packing sound", 0, len(wanted))
-    with ThreadPoolExecutor(n_cores()) as pool:
-        for n_done, (i, sound) in enumerate(
-            zip(wanted, pool.map(lambda i: _packed(paths[i], audio_hashes[i]), wanted), strict=True)
-        ):
-            if 0 < len(sound) <= left:
-                carried[i] = sound
-                left -= len(sound)
-            progress("packing sound", n_done + 1, len(wanted))
+    made_by = f"{code_digest('report/media.py', 'audio')} {library_versions()} {MAX_CARRIED_S}"
+    key_of = {i: hashlib.sha256(f"{audio_hashes[i]} {made_by}".encode()).hexdigest() for i in wanted}
+    known = {} if library is None else library.made(_SOUNDS, set(key_of.values()))
+    new: dict[str, bytes] = {}
+
+    def encode(some: list[int]) -> Iterator[tuple[int, bytes]]:
+        with ThreadPoolExecutor(n_cores()) as pool:
+            sounds = pool.map(lambda i: _packed(paths[i], audio_hashes[i]), some)
+            yield from ((i, sound) for i, sound in zip(some, sounds, strict=True) if sound is not None)
+
+    missing = [i for i in wanted if key_of[i] not in known]
+    progress("packing sound", 0, len(missing))
+    for n_done, (i, sound) in enumerate(encode(missing)):
+        new[key_of[i]] = sound
+        progress("packing sound", n_done + 1, len(missing))
+    left, carried = round(EMBEDDED_MB * 1e6), {}
+    for i in wanted:
+        key = key_of[i]
+        sound = new.get(key, known.get(key, b""))
+        if (
+            sound.startswith(_UNCARRIED) and _size(sound) <= left
+        ):  # it did not fit in with other loops before it
+            sound = new[key] = dict(encode([i])).get(i, b"")
+        if _size(sound) > left:
+            new[key] = _UNCARRIED + str(_size(sound)).encode()
+        elif sound:
+            carried[i] = sound.decode()
+            left -= len(sound)
+    new = {key: sound for key, sound in new.items() if sound != known.get(key)}
+    if library is not None and new:
+        library.try_to(partial(library.put_made, _SOUNDS, new))
     return carried
 
 
-def _packed(path: str, audio_hash: str) -> str:
-    """Return a loop's sound as text; nothing where it is gone or another, or is too long to be carried."""
+def _size(sound: bytes) -> int:
+    """Return how many bytes a sound has, or what is remembered of one that did not fit in."""
+    return int(sound.removeprefix(_UNCARRIED)) if sound.startswith(_UNCARRIED) else len(sound)
+
+
+def _packed(path: str, audio_hash: str) -> bytes | None:
+    """Return a loop's sound as text, none if it is too long to be carried; None if it is gone or another."""
     waveform = waveform_again(path, OPUS_RATE, audio_hash)
-    if waveform is None or len(waveform) > MAX_CARRIED_S * OPUS_RATE:
-        return ""
-    return opus_base64(waveform)
+    if waveform is None:
+        return None
+    return b"" if len(waveform) > MAX_CARRIED_S * OPUS_RATE else opus_base64(waveform).encode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlparse
 
@@ -28,6 +29,8 @@ from loopsphere.types import (
     ScoreResult,
     SkippedFile,
 )
+
+ENCODER = partial(cached_encoder, "bundled", "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +70,7 @@ def result(embedded: EmbedResult) -> ScoreResult:
 
 @pytest.fixture(scope="module")
 def located(result: ScoreResult, embedded: EmbedResult):
-    return locate_odd(result, embedded, cached_encoder("bundled", "cpu"))
+    return locate_odd(result, embedded, ENCODER)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +80,7 @@ def data(result: ScoreResult, embedded: EmbedResult, located, collection: Path) 
     return make_report(
         result,
         embedded,
-        cached_encoder("bundled", "cpu"),
+        ENCODER,
         collection / "results" / "report",
         located=located,
         duplicates=DuplicateResult(36, ((paths[5].path, paths[6].path),), (pair,)),
@@ -124,7 +127,7 @@ def test_loops_without_a_common_folder_are_linked_one_by_one(
         raise ValueError("Paths don't have the same drive")
 
     monkeypatch.setattr(os.path, "commonpath", refuse)
-    data = make_report(result, embedded, cached_encoder("bundled", "cpu"), tmp_path, located=located)
+    data = make_report(result, embedded, ENCODER, tmp_path, located=located)
     assert data.urls[3] == Path(result.loops[3].path).absolute().as_uri()
     assert data.title == "loops"
 
@@ -147,7 +150,7 @@ def test_cards_are_a_dozen_at_least_and_sixty_at_most() -> None:
 def test_a_loop_that_is_gone_has_no_card(result: ScoreResult, embedded: EmbedResult, tmp_path: Path) -> None:
     known = replace(embedded, paths=(str(tmp_path / "gone.wav"), *embedded.paths[1:]))
     gone = scored(known.paths[:13], 1)
-    found = locate_odd(gone, known, cached_encoder("bundled", "cpu"))
+    found = locate_odd(gone, known, ENCODER)
     assert str(tmp_path / "gone.wav") not in found
     assert len(found) == 11
     # One normal loop is left to compare with, which is too few.
@@ -165,7 +168,7 @@ def test_a_loop_that_was_replaced_is_neither_shown_nor_carried(
     data = make_report(
         replace(scored(paths, 1), normal=Normality(5, 5, (str(changed),), (), {})),
         some,
-        cached_encoder("bundled", "cpu"),
+        ENCODER,
         tmp_path,
     )
     assert sorted(data.details) == [0, *range(2, 12)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,8 +22,8 @@ from loopsphere.cli.libraries import chosen_library, print_usage
 
 if TYPE_CHECKING:
     from loopsphere.embedding import Progress
-    from loopsphere.encoders import Encoder
     from loopsphere.library import Library
+    from loopsphere.locating import LoadEncoder
     from loopsphere.types import EmbedResult, ScoreResult
 
 
@@ -110,7 +111,7 @@ def scan(
                 extras,
                 result,
                 embedded,
-                cached_encoder(encoder, device, precision),
+                partial(cached_encoder, encoder, device, precision),
                 page=page,
                 labels=labels,
                 library=known,
@@ -126,7 +127,7 @@ def _write_moments(
     extras: ways_out.Extras,
     result: ScoreResult,
     embedded: EmbedResult,
-    encoder: Encoder,
+    encoder: LoadEncoder,
     *,
     page: Path | None,
     labels: Path | None,
@@ -140,7 +141,7 @@ def _write_moments(
     from loopsphere.locating import locate_odd, ranges_of
     from loopsphere.reporting import write_report
 
-    located = locate_odd(result, embedded, encoder, seed=seed, progress=progress)
+    located = locate_odd(result, embedded, encoder, seed=seed, library=library, progress=progress)
     if labels is not None:
         with extras.attempt():
             tracks = write_labels(labels, ranges_of(result, located))

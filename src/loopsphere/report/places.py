@@ -22,16 +22,9 @@ def map_places(embedding: Float32Array) -> tuple[npt.NDArray[np.float64], str]:
         a single stranger does not press all others into the middle.
     caption : str
     """
-    from sklearn.decomposition import PCA
-    from sklearn.preprocessing import normalize
-
-    directions = normalize(embedding)
-    plane, share = np.zeros((len(embedding), 2)), 0.0
-    if np.ptp(directions, axis=0).any():  # one loop, or copies of one, vary in nothing
-        n_components = min(2, *embedding.shape)
-        pca = PCA(n_components, svd_solver="full" if len(embedding) < 500 else "randomized", random_state=0)
-        plane[:, :n_components] = pca.fit_transform(directions)
-        share = float(pca.explained_variance_ratio_.sum())
+    lengths = np.linalg.norm(embedding, axis=1, keepdims=True)
+    directions = embedding / np.maximum(lengths, 1e-12)
+    plane, share = _first_plane(directions.astype(np.float64))
     radius = np.linalg.norm(plane, axis=1)
     scale = max(float(np.quantile(radius, 0.8)), 1e-9)
     places = plane / scale
@@ -41,3 +34,19 @@ def map_places(embedding: Float32Array) -> tuple[npt.NDArray[np.float64], str]:
         "variance; the edge is drawn inwards."
     )
     return places * drawn[:, None] * 0.96, caption
+
+
+def _first_plane(rows: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], float]:
+    """Return the first two principal components, (n_rows, 2), and their share of the variance.
+
+    The axes are turned so that each has its largest weight above zero.
+    """
+    # Not scikit-learn's: to import it takes longer than all else that a page of known loops needs.
+    centred = rows - rows.mean(axis=0)
+    variances, axes = np.linalg.eigh(centred.T @ centred)
+    total = float(variances.sum())
+    if total <= len(rows) * 1e-12:  # one loop, or copies of one, vary in nothing
+        return np.zeros((len(rows), 2)), 0.0
+    axes = axes[:, :-3:-1]
+    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
+    return centred @ axes, float(variances[:-3:-1].sum()) / total
