@@ -263,7 +263,7 @@ def _judged(
 
 
 def _remember(library: Library | None, version: str, judge: Judge) -> None:
-    if library is not None:
+    if library is not None and judge.new:
         library.try_to(
             lambda: library.put_verdicts(version, {pair: asdict(new) for pair, new in judge.new.items()})
         )

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from loopsphere.errors import LibraryError
 from loopsphere.library.records import FileRecord, NearAudio, RunRecord, Usage
-from loopsphere.library.tables import LOCK_WAIT_S, Tables
+from loopsphere.library.tables import LOCK_WAIT_S, Tables, plain_columns
 from loopsphere.types import Float32Array
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Library:
         """Return all files that were ever seen, by stored path."""
         found: dict[str, FileRecord] = {}
         for batch in self._tables.read(_FILES):
-            columns = batch.to_pydict()
+            columns = plain_columns(batch)
             columns["tags"] = [json.loads(tags) if tags else {} for tags in columns["tags"]]
             names = list(columns)
             for values in zip(*columns.values(), strict=True):
@@ -114,7 +114,7 @@ class Library:
         if not wanted:
             return found
         for batch in self._tables.read(_vector_table(kind)):
-            flat = batch.column("vector").flatten().to_numpy(zero_copy_only=False)
+            flat = np.from_dlpack(batch.column("vector").flatten())  # `to_numpy` would import pandas
             matrix = flat.reshape(batch.num_rows, -1)
             # Chosen rows are copied, so that one of them does not keep a whole batch alive.
             for row, audio_hash in enumerate(batch.column("audio_hash").to_pylist()):

@@ -9,10 +9,12 @@ import os
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from loopsphere.errors import LibraryError, first_line
 from loopsphere.library.snapshots import drop_snapshot, is_small, read_snapshot, write_snapshot
@@ -26,6 +28,7 @@ Where = Mapping[str, Collection[str]]
 LOCK_WAIT_S = 60.0
 _FORMAT_KEY = b"loopsphere library format"
 _FORMAT = b"1"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FEW_FRAGMENTS = 12
 """Each write adds a fragment and a version; beyond this many, a table is rewritten as one."""
 
@@ -103,7 +106,11 @@ class Tables:
         self, name: str, *, columns: list[str] | None = None, where: Where | None = None
     ) -> list[dict[str, Any]]:
         """Return the rows of a table as dicts, none if there is no such table."""
-        return [row for batch in self.read(name, columns=columns, where=where) for row in batch.to_pylist()]
+        found: list[dict[str, Any]] = []
+        for batch in self.read(name, columns=columns, where=where):
+            values = plain_columns(batch)
+            found += [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
+        return found
 
     def nearest(
         self, name: str, vector: Any, n_rows: int, *, columns: list[str], where: Where | None = None
@@ -255,13 +262,29 @@ class Tables:
             raise LibraryError(f"{self.location}: cannot be {done} ({reason}){advice}") from error
 
 
+def plain_columns(batch: pa.RecordBatch) -> dict[str, list[Any]]:
+    """Return columns as Python values, as `to_pydict` does."""
+    import pyarrow as pa
+
+    columns = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if pa.types.is_timestamp(column.type):  # for which pyarrow would import pandas
+            times = column.view(pa.int64()).to_pylist()
+            columns[name] = [None if us is None else _EPOCH + timedelta(microseconds=us) for us in times]
+        else:
+            columns[name] = column.to_pylist()
+    return columns
+
+
 def _chosen(rows: pa.Table, columns: list[str] | None, where: Where | None) -> pa.Table:
     """Return some rows and columns of a table, as LanceDB would."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     for column, values in (where or {}).items():
-        rows = rows.filter(pc.is_in(rows[column], value_set=pa.array(values, pa.string())))
+        is_wanted = np.array([value in values for value in rows[column].to_pylist()], dtype=np.bool_)
+        # Made of its bits, because to make an array of anything else pyarrow imports pandas.
+        bits = pa.py_buffer(np.packbits(is_wanted, bitorder="little").tobytes())
+        rows = rows.filter(pa.Array.from_buffers(pa.bool_(), len(is_wanted), [None, bits]))
     return rows if columns is None else rows.select(columns)
 
 
