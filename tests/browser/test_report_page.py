@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -249,6 +250,20 @@ def test_everything_is_told(small: Any) -> None:
     for part in ("Most typical", "84 to 96 BPM", "12 loops like", "The same samples", "truncated", "bundled"):
         assert part in text
     assert "Twenty loops are few." in text
+
+
+def test_no_card_denies_its_own_fault(tab: Any, folder: Path) -> None:
+    """A gap is a moment, though the curve may not know of it."""
+    gap, bright = "silent for 2.70 s in between, from 1.20 s on", "brighter than 98 % of your loops"
+    details = {
+        0: replace(detail([19]), ranges=[], reasons=[gap], faults=[gap]),
+        1: replace(detail([19]), ranges=[], reasons=[bright], faults=[]),
+    }
+    tab.goto(write_page(folder / "report", collection(20, details=details)).as_uri())
+    first, second = (tab.inner_text(f'#list [data-loop="{i}"]') for i in (0, 1))
+    assert "Silent for 2.70 s in between, from 1.20 s on." in first
+    assert "No moment of it" not in first
+    assert "No moment of it is odd by itself." in second
 
 
 def test_every_control_has_a_name(small: Any) -> None:

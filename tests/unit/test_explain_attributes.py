@@ -140,6 +140,8 @@ def test_silence_at_head_and_tail_and_in_between(bass):
     assert found.silence_head_s == pytest.approx(0.3, abs=0.03)
     assert found.silence_tail_s == pytest.approx(0.5, abs=0.1)
     assert found.gap_s == pytest.approx(0.7, abs=0.1)
+    assert found.gap_start_s == pytest.approx(0.3 + half / RATE, abs=0.1)
+    assert measure(recording(tone(220, 4.0))).gap_start_s is None
 
 
 def test_only_abrupt_silence_is_a_dropout():
@@ -149,7 +151,11 @@ def test_only_abrupt_silence_is_a_dropout():
     fade = np.linspace(1, 0, 4410)
     faded[RATE - 4410 : RATE] *= fade
     faded[RATE : RATE + 4410] = 0
-    assert measure(recording(cut)).dropout_s == pytest.approx(0.1, abs=0.01)
+    cut[2 * RATE : 2 * RATE + 2205] = 0
+    found = measure(recording(cut))
+    assert found.dropout_s == pytest.approx(0.15, abs=0.01)
+    assert found.dropout_start_s == pytest.approx(1.0, abs=0.01)
+    assert measure(recording(faded)).dropout_start_s is None
     assert measure(recording(faded)).dropout_s == 0.0
     assert measure(recording(held)).dropout_s == 0.0
 

@@ -83,6 +83,14 @@ def test_faults_that_nobody_hears_are_not_named():
     assert faults(record(np.random.default_rng(1), **inaudible), reference(200)) == ()
 
 
+def test_a_fault_says_where_it_begins_if_that_is_known():
+    gap = {"gap_s": 2.7, "gap_start_s": 1.204}
+    assert named(**gap)[0].text == "silent for 2.70 s in between, from 1.20 s on"
+    dropouts = {"dropout_s": 0.74, "dropout_start_s": 0.5}
+    assert named(**dropouts)[0].text == "drops out for 0.74 s in all, first at 0.50 s"
+    assert named(gap_s=2.7, gap_start_s=None)[0].text == "silent for 2.70 s in between"
+
+
 def test_a_fault_that_all_loops_share_is_not_what_sets_one_apart():
     everywhere = reference(100, gap_s=1.0)
     assert not [

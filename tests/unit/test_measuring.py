@@ -1,9 +1,12 @@
 """What detectors see: attributes behind the embeddings, and in the scores of scan, fit and score."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile as sf
 
+from loopsphere.audio import load_recording
 from loopsphere.errors import ModelFileError
 from loopsphere.explain import ATTRIBUTES
 from loopsphere.measuring import JUDGED, N_ATTRIBUTES, attribute_columns, features_of, measured_for
@@ -36,8 +39,8 @@ def embedded(tmp_path_factory):
 
 
 def result_of(paths, embedding):
-    n_loops, names = len(paths), tuple(paths)
-    return EmbedResult("none", "", names, np.ones(n_loops), names, embedding.astype(np.float32))
+    hashes = tuple(load_recording(path).audio_hash if Path(path).exists() else "gone" for path in paths)
+    return EmbedResult("none", "", tuple(paths), np.ones(len(paths)), hashes, embedding.astype(np.float32))
 
 
 def test_columns_are_values_in_noticeable_units_and_what_is_known():

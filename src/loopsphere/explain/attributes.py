@@ -13,7 +13,7 @@ from loopsphere.explain import continuity, levels, rhythm, timbre, tonality
 from loopsphere.explain.names import Hints
 from loopsphere.types import Float32Array, Recording
 
-ATTRIBUTES_VERSION = "1"
+ATTRIBUTES_VERSION = "2"
 """Changes whenever `measure` would give other values; what is cached under another version is stale."""
 
 _RHYTHM_RATE_HZ = 22_050
@@ -67,7 +67,9 @@ class Attributes:
     silence_head_s: float
     silence_tail_s: float
     gap_s: float
+    gap_start_s: float | None
     dropout_s: float
+    dropout_start_s: float | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields by name, ready for JSON."""
@@ -124,7 +126,9 @@ def measure(recording: Recording) -> Attributes:
         silence_head_s=silent.head_s,
         silence_tail_s=silent.tail_s,
         gap_s=silent.gap_s,
+        gap_start_s=silent.gap_start_s,
         dropout_s=silent.dropout_s,
+        dropout_start_s=silent.dropout_start_s,
     )
 
 

@@ -31,12 +31,16 @@ class Silences:
         The longest silence between: 60 dB below the peak.
     dropout_s : float
         All silences between that a sound falls into within three milliseconds, together.
+    gap_start_s, dropout_start_s : float or None
+        Where the longest of those, and the first of these, begins; None where there is none.
     """
 
     head_s: float
     tail_s: float
     gap_s: float
     dropout_s: float
+    gap_start_s: float | None = None
+    dropout_start_s: float | None = None
 
 
 def silences(samples: Float32Array, sample_rate: int) -> Silences:
@@ -75,6 +79,8 @@ def silences(samples: Float32Array, sample_rate: int) -> Silences:
         tail_s=(len(envelope) - 1 - last) * hop_s,
         gap_s=float((ends - begins).max() * hop_s),
         dropout_s=float((ends - begins)[is_abrupt].sum() * hop_s),
+        gap_start_s=float(begins[np.argmax(ends - begins)] * hop_s),
+        dropout_start_s=float(begins[is_abrupt][0] * hop_s) if is_abrupt.any() else None,
     )
 
 

@@ -209,7 +209,7 @@ def _judged(record: Mapping[str, Value], reference: Reference) -> list[Reason]:
             Reason(
                 attribute=name,
                 kind=spec.kind,
-                text=_text(spec, float(value), z, reference),
+                text=_text(spec, float(value), z, reference) + _place(spec, record),
                 strength=_compressed(abs(z)),
                 value=float(value),
                 usual=reference.usual(name),
@@ -266,6 +266,13 @@ def _text(spec: AttributeSpec, value: float, z: float, reference: Reference) -> 
     word = spec.more if z > 0 else spec.less
     compared = _compared(value, z > 0, reference.values[spec.name])
     return f"{word} than {compared} ({spec.label} {spec.shown(value)}, usually {between})"
+
+
+def _place(spec: AttributeSpec, record: Mapping[str, Value]) -> str:
+    at = record.get(spec.place)
+    return (
+        f", {spec.placed.format(at=ATTRIBUTES[spec.place].shown(at))}" if isinstance(at, int | float) else ""
+    )
 
 
 def _compared(value: float, is_more: bool, normal: FloatArray) -> str:

@@ -40,6 +40,10 @@ class AttributeSpec:
         Compared as ratios.
     digits : int
         Decimals that are shown.
+    place : str
+        Of a fault: the attribute that tells where it begins, if one does.
+    placed : str
+        Said behind the sentence where that is known.
     """
 
     name: str
@@ -54,6 +58,8 @@ class AttributeSpec:
     audible: float | None = None
     is_log: bool = False
     digits: int = 0
+    place: str = ""
+    placed: str = ""
 
     def scaled(self, value: float) -> float:
         """Return the value on the scale on which differences are judged."""
@@ -95,12 +101,13 @@ def _style(
 
 def _fault(
     name: str, label: str, unit: str, sentence: str, noticeable: float, audible: float, digits: int = 0,
-    *, aspect: str = "", is_low: bool = False, is_log: bool = False,
+    *, aspect: str = "", is_low: bool = False, is_log: bool = False, place: str = "", placed: str = "",
 ) -> AttributeSpec:  # fmt: skip
     more, less = ("", label) if is_low else (label, "")
     return AttributeSpec(
-        name, label, unit, "fault", aspect or name, more, less, sentence, noticeable, audible, is_log, digits
-    )
+        name, label, unit, "fault", aspect or name, more, less, sentence, noticeable, audible, is_log, digits,
+        place, placed,
+    )  # fmt: skip
 
 
 def _fact(name: str, label: str, unit: str = "", digits: int = 0) -> AttributeSpec:
@@ -139,8 +146,12 @@ _SPECS = (
     _fact("n_channels", "channels"),
     _fault("clipped_share", "clipped", "%", "clipped for {value} of its length", 0.002, 0.001, 1),
     _fault("resolution_bits", "resolution", "bits", "only {value} of resolution", 1.0, 10.5, is_low=True),
-    _fault("dropout_s", "drop-outs", "s", "drops out for {value} in all", 0.02, 0.01, 2, aspect="gaps"),
-    _fault("gap_s", "longest gap", "s", "silent for {value} in between", 0.2, 0.4, 2, aspect="gaps"),
+    _fault("dropout_s", "drop-outs", "s", "drops out for {value} in all", 0.02, 0.01, 2, aspect="gaps",
+           place="dropout_start_s", placed="first at {at}"),
+    _fact("dropout_start_s", "first drop-out at", "s", 2),
+    _fault("gap_s", "longest gap", "s", "silent for {value} in between", 0.2, 0.4, 2, aspect="gaps",
+           place="gap_start_s", placed="from {at} on"),
+    _fact("gap_start_s", "longest gap from", "s", 2),
     _fault("silence_head_s", "silent head", "s", "starts with {value} of silence", 0.05, 0.1, 2),
     _fault("silence_tail_s", "silent tail", "s", "ends with {value} of silence", 0.15, 0.3, 2),
     _fault("seam_db", "seam", "dB", "clicks where it repeats (a jump {value} above its own)", 3.0, 6.0),

@@ -122,7 +122,8 @@ function chip(i, remark) {
 
 function whereText(detail, duration) {
   if (!detail.curve) return "";
-  if (!detail.ranges.length) return "No moment of it is odd by itself.";
+  // What went wrong has said where it can; the curve knows of no click and of few gaps.
+  if (!detail.ranges.length) return detail.faults.length ? "" : "No moment of it is odd by itself.";
   const covered = detail.ranges.reduce((sum, [start, end]) => sum + end - start, 0);
   if (covered > 0.85 * duration) return "Odd from beginning to end.";
   const strongest = [...detail.ranges].sort((a, b) => b[4] - a[4]).slice(0, 3).sort((a, b) => a[0] - b[0]);
@@ -136,7 +137,7 @@ function whyOf(detail) {
   for (const fault of detail.faults) sentences.push(make("span", { class: "fault" }, text(prose(fault))));
   for (const reason of detail.reasons) if (!detail.faults.includes(reason)) sentences.push(make("span", {}, text(prose(reason))));
   if (!sentences.length) {
-    return make("p", { class: "why none" }, text(detail.explained ? "No single attribute stands out; it is the sound as a whole." : "Unlike the normal loops as a whole."));
+    return make("p", { class: "why none" }, text(detail.explained ? "Nothing stands out." : "Without reasons: the scan was asked for none."));
   }
   sentences[0].textContent = sentence(sentences[0].textContent);
   const parts = sentences.flatMap((part, k) => [part, text(k + 1 < sentences.length ? "; " : ".")]);
