@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 import soxr
 
-from loopsphere.audio import find_loops, load_clip
+from loopsphere.audio import AUDIO_EXTENSIONS, find_loops, load_clip
 from loopsphere.audio.tags import container_tags
 from loopsphere.encoders.identity import EncoderIdentity, identity_key
 from loopsphere.errors import AudioError, FeatureError, LoopsphereError, NothingUsableError, surprise
@@ -120,7 +120,9 @@ def embed(
     paths, skipped = find_loops(named, stdin=stdin or sys.stdin)
     if not paths:
         where = ", ".join(os.fspath(source) or "''" for source in named) or "an empty list"
-        raise NothingUsableError(_nothing_usable(f"no audio files found in {where}", skipped))
+        # Where a reason is known, as that there is no such folder, it is not for want of the right endings.
+        known = "" if skipped else f"; what is read ends in {', '.join(sorted(AUDIO_EXTENSIONS))}"
+        raise NothingUsableError(_nothing_usable(f"no audio files found in {where}{known}", skipped))
     identity = None if encoder is None else encoder_identity(encoder, device, precision, library)
     memory, loaded = Memory(library, _dims(identity)), None
     if encoder is not None and identity is not None and _holds_new(paths, identity.sample_rate, memory):

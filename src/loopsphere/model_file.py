@@ -93,6 +93,8 @@ def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
     from safetensors.numpy import load
 
     shown = os.fspath(path)
+    if Path(path).is_dir():
+        raise ModelFileError(f"{shown}: is a folder, where a model made by `loopsphere fit` is expected")
     try:
         with zipfile.ZipFile(Path(path)) as archive:
             data = {name: _read_part(archive, name, shown) for name in (_HEADER, _ARRAYS)}
@@ -105,7 +107,9 @@ def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
         raise ModelFileError(f"{shown}: cannot be read ({error.strerror or error})") from error
     # RuntimeError: a part that claims to be encrypted, of a later zip, or JSON nested without end
     except (zipfile.BadZipFile, RuntimeError, EOFError) as error:
-        raise ModelFileError(f"{shown}: not a loopsphere model, or damaged ({error})") from error
+        raise ModelFileError(
+            f"{shown}: not a loopsphere model, as `loopsphere fit` makes, or damaged ({error})"
+        ) from error
     except (ValueError, SafetensorError) as error:
         raise ModelFileError(f"{shown}: damaged ({error})") from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:

@@ -7,10 +7,12 @@ import csv
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +64,65 @@ def test_every_option_of_the_readme_and_the_docs_exists():
     for command, rest in used:
         unknown = set(re.findall(r"(?<=\s)--?[a-z-]+", rest.partition("#")[0])) - known[command]
         assert not unknown, f"loopsphere {command} has no {unknown}"
+
+
+def test_version():
+    done = run("--version")
+    assert (done.exit_code, done.stdout) == (0, f"loopsphere {metadata.version('loopsphere')}\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("5%", "'5%': alpha is a share between 0 and 1; for 5 % write 0.05"),
+        ("5 %", "for 5 % write 0.05"),
+        ("5", "for 5 % write 0.05"),
+        ("2.5%", "for 2.5 % write 0.025"),
+        ("0,05", "'0,05': alpha is a share between 0 and 1, such as 0.05"),
+        ("-1", "such as 0.05"),
+        ("500", "such as 0.05"),
+        ("nan", "such as 0.05"),
+        ("five", "such as 0.05"),
+    ],
+)
+@pytest.mark.parametrize("command", ["scan x", "fit x -o y", "score x y", "explain x y", "demo"])
+def test_alpha_is_a_share(command, given, told):
+    done = run(*command.split(), "--alpha", given)
+    assert done.exit_code == 2
+    assert told in " ".join(done.stderr.split())
+
+
+def test_what_is_no_model_is_told(collection, tmp_path):
+    folder, model = tmp_path / "a folder", tmp_path / "a.loopsphere"
+    folder.mkdir()
+    model.write_bytes(b"")
+    expected = "where a model made by `loopsphere fit` is expected"
+    for command in (("info", folder), ("score", folder, folder)):
+        done = run(*command)
+        assert (done.exit_code, done.stderr) == (2, f"loopsphere: {folder}: is a folder, {expected}\n")
+    loop = sorted(collection.rglob("*.wav"))[0]
+    done = run("info", loop)
+    assert done.exit_code == 2
+    assert f"{loop}: not a loopsphere model, as `loopsphere fit` makes" in done.stderr
+
+
+@pytest.mark.parametrize("first", ["a folder", "kick.wav"])
+def test_score_with_its_arguments_swapped_is_told(tmp_path, first):
+    (tmp_path / "a folder").mkdir()
+    done = run("score", tmp_path / first, tmp_path / "bass.loopsphere", "--alpha", "0.1")
+    assert done.exit_code == 2
+    right = shlex.join(["loopsphere", "score", str(tmp_path / "bass.loopsphere"), str(tmp_path / first)])
+    assert done.stderr == f"loopsphere: the model comes first, then the loops: {right}\n"
+
+
+def test_a_folder_without_loops_says_what_can_be_read(tmp_path):
+    (tmp_path / "notes.txt").write_text("no loop")
+    done = run("scan", tmp_path)
+    assert done.exit_code == 1
+    assert f"no audio files found in {tmp_path}; what is read ends in " in done.stderr
+    for extension in (".wav", ".flac", ".mp3", ".m4a"):
+        assert extension in done.stderr
+    assert "ends in" not in run("scan", tmp_path / "none").stderr  # that is another mistake
 
 
 def test_help_imports_nothing_heavy():

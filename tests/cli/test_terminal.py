@@ -2,19 +2,89 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
+from rich.console import Console
 from typer.testing import CliRunner
 
 from loopsphere.cli.commands import app
 from loopsphere.cli.console import printable
+from loopsphere.cli.tables import oddest_table, shortened, similar_table
+from loopsphere.neighbourhood import SimilarLoop, SimilarResult
+from loopsphere.types import Explanation, LoopScore, Reason, ScoreResult
 
 NASTY = "a\x1b]0;title\x07\x1b[31m\nb\x9b\u202ec\r.wav"
 SHOWN = r"a\x1b]0;title\x07\x1b[31m\nb\x9b\u202ec\r.wav"
+
+
+FOLDER = "/home/a producer/Samples/Höfner 🎸 basses"
+
+
+@pytest.fixture(scope="module")
+def result():
+    """A dozen loops deep in folders, each with a reason of an ordinary length."""
+    paths = [f"{FOLDER}/session {i} of the long winter/take {i} (final).wav" for i in range(12)]
+    why = "higher than any of your 213 loops (crest factor 24.1 dB, usually 9.8 to 15.2 dB)"
+    reason = Reason("crest_db", "style", why, 9.0, 24.1, (9.8, 15.2))
+    return ScoreResult(
+        "bundled", "knn", 0.05, 1.0,
+        loops=tuple(LoopScore(path, 123.4, 12.3456, 0.01, i < 3) for i, path in enumerate(paths)),
+        explanations=tuple(Explanation(path, (reason,), (), (), {}) for path in paths),
+    )  # fmt: skip
+
+
+def printed(width, table):
+    out = io.StringIO()
+    Console(file=out, width=width, highlight=False).print(table)
+    return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize(("width", "most"), [(60, 4), (80, 3), (100, 3), (140, 2)])
+def test_a_row_fits_a_narrow_terminal(result, width, most):
+    lines = printed(width, oddest_table(result, 12, width=width))
+    assert len(lines) <= 1 + 12 * most
+    assert all(cell_len(line) <= width for line in lines)
+    text = " ".join(" ".join(lines).split())
+    for i in range(12):
+        assert f"{i} (final).wav" in text  # the end of a name tells it from others
+    assert "…" in text
+    assert text.count("crest factor") == 12
+
+
+def test_a_wide_terminal_and_a_pipe_show_whole_paths(result):
+    for table in (oddest_table(result, 12, width=300), oddest_table(result, 12)):
+        text = "\n".join(printed(300, table))
+        assert all(loop.path in text for loop in result.loops)
+        assert len(text.splitlines()) == 13
+
+
+def test_similar_loops_fit_a_narrow_terminal():
+    near = tuple(SimilarLoop(f"{FOLDER}/{'x' * 80}/take {i}.wav", (), 0.9, 120.0, "C#m") for i in range(5))
+    found = SimilarResult("q.wav", 5, near)
+    lines = printed(60, similar_table(found, width=60))
+    assert len(lines) == 6
+    assert all(f"take {i}.wav" in lines[i + 1] for i in range(5))
+    assert all(loop.path in "\n".join(printed(300, similar_table(found))) for loop in near)
+
+
+@pytest.mark.parametrize(
+    ("text", "n_cells", "short"),
+    [
+        ("loops/kick.wav", 14, "loops/kick.wav"),
+        ("loops/drums/kick.wav", 13, "loop…kick.wav"),
+        ("ドラム/キック.wav", 13, "ドラ…ック.wav"),
+        ("abcdef", 1, "…"),
+    ],
+)
+def test_the_middle_is_left_out_by_cells(text, n_cells, short):
+    assert shortened(text, n_cells) == short
+    assert cell_len(short) <= n_cells
 
 
 def run(*arguments: str | Path):

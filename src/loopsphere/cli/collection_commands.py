@@ -62,7 +62,7 @@ def similar(
     json: options.Json = None,
 ) -> None:
     """List the loops that sound most like one loop."""
-    from loopsphere.cli.tables import similar_table
+    from loopsphere.cli.tables import similar_table, terminal_width
     from loopsphere.embedding import embed
     from loopsphere.neighbourhood import similar as find_similar
     from loopsphere.neighbourhood import wish_from
@@ -85,7 +85,7 @@ def similar(
             progress=progress,
         )
     if found.loops:
-        report.print(similar_table(found))
+        report.print(similar_table(found, width=terminal_width(report)))
     else:
         report.print(f"none of {found.n_searched} loops is of the tempo and key asked for")
     emit_json(json, found.to_dict())

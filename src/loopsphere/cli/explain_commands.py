@@ -26,9 +26,7 @@ def explain(
         str | None, typer.Option(help="The bundled one, or the model's own, if not given.")
     ] = None,
     detector: options.Detector = options.SCAN_DETECTOR,
-    alpha: Annotated[
-        float | None, typer.Option(min=0.0, max=1.0, help="False-alarm rate; 0.05, or the model's own.")
-    ] = None,
+    alpha: options.ModelAlpha = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     library: options.Library = None,

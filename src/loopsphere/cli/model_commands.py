@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,9 @@ from loopsphere.cli.console import (
 )
 from loopsphere.cli.libraries import chosen_library, print_usage
 from loopsphere.errors import UnknownNameError
+
+_MODEL_SUFFIX = ".loopsphere"
+"""As models are conventionally named."""
 
 
 @reports_errors
@@ -78,9 +82,7 @@ def score(
     encoder: Annotated[
         str | None, typer.Option(help="Where the model's encoder lies, if not where it was at fit.")
     ] = None,
-    alpha: Annotated[
-        float | None, typer.Option(min=0.0, max=1.0, help="False-alarm rate; the model's own if not given.")
-    ] = None,
+    alpha: options.ModelAlpha = None,
     output: Annotated[
         str | None,
         typer.Option(
@@ -107,6 +109,7 @@ def score(
     from loopsphere.cli import scale_commands
     from loopsphere.cli.tables import print_result
 
+    _check_order(model, sources)
     ways_out.check_places(folders=(copy_to, link_to), files=(playlist, json))
     has_embeddings = any(Path(source).suffix.lower() == ".parquet" for source in sources)
     if engine == "ray" or output is not None or has_embeddings:
@@ -146,6 +149,14 @@ def score(
     extras.write_odd(result, playlist=playlist, copy_to=copy_to, link_to=link_to)
     extras.exit_if_failed()
     exit_if_skipped(strict, len(result.skipped))
+
+
+def _check_order(model: Path, sources: list[str]) -> None:
+    """Refuse loops in the place of the model and the model in theirs."""
+    swapped = [source for source in sources if Path(source).suffix.lower() == _MODEL_SUFFIX]
+    if swapped and model.suffix.lower() != _MODEL_SUFFIX:
+        right = shlex.join(["loopsphere", "score", swapped[0], str(model)])
+        raise UnknownNameError(f"the model comes first, then the loops: {right}")
 
 
 @reports_errors

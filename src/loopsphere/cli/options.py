@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -34,10 +35,36 @@ Detector = Annotated[
         "measured of a loop counts beside what the encoder hears."
     ),
 ]
+
+
+def alpha_share(given: str | float) -> float:
+    """Return a false-alarm rate as it was meant, or say how to write it."""
+    text = str(given).strip()
+    with suppress(ValueError):
+        if 0 <= (share := float(text)) <= 1:
+            return share
+    hint = "such as 0.05"
+    with suppress(ValueError):
+        if 1 < (percent := float(text.removesuffix("%"))) <= 100 or (
+            text.endswith("%") and 0 <= percent <= 1
+        ):
+            hint = f"for {percent:g} % write {percent / 100:g}"
+    separator = "," if hint.startswith("such") else ";"
+    raise typer.BadParameter(f"{text!r}: alpha is a share between 0 and 1{separator} {hint}")
+
+
 Alpha = Annotated[
     float,
     typer.Option(
-        min=0.0, max=1.0, help="False-alarm rate: the share of normal loops that may be called odd."
+        parser=alpha_share,
+        metavar="SHARE",
+        help="False-alarm rate: the share of normal loops that may be called odd.",
+    ),
+]
+ModelAlpha = Annotated[
+    float | None,
+    typer.Option(
+        parser=alpha_share, metavar="SHARE", help="False-alarm rate; the model's own, or 0.05, if not given."
     ),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Same seed, same answer.")]

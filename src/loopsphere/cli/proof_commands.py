@@ -26,7 +26,7 @@ def demo(
     json: options.Json = None,
 ) -> None:
     """Render loops, plant odd ones, scan, and count the catch."""
-    from loopsphere.cli.tables import oddest_table
+    from loopsphere.cli.tables import oddest_table, terminal_width
     from loopsphere.demo import run_demo
 
     ways_out.check_places(folders=(out,), files=(json,))
@@ -36,7 +36,9 @@ def demo(
     planted = {
         path: f"{label.fault}, {label.magnitude}" for path, label in found.labels.items() if label.is_odd
     }
-    report.print(oddest_table(found.result, top, planted, str(found.loops_folder)))
+    report.print(
+        oddest_table(found.result, top, planted, str(found.loops_folder), width=terminal_width(report))
+    )
     report.print(
         f"\ncaught {found.n_caught} of {found.n_planted} planted odd loops at a false-alarm rate of "
         f"{found.n_false_alarms}/{found.n_normal} = {100 * found.n_false_alarms / found.n_normal:.1f} % "

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loopsphere.cli.console import console, emit_json, exit_if_skipped, is_stdout, plain, progress_bar
-from loopsphere.cli.tables import counted, oddest_table, print_skipped
+from loopsphere.cli.tables import counted, oddest_table, print_skipped, terminal_width
 from loopsphere.cli.ways_out import check_places
 from loopsphere.errors import UnknownNameError
 from loopsphere.types import ScoreResult
@@ -95,7 +95,7 @@ def _tell(
     report = console(stderr=is_stdout(json))
     if top and result.oddest:
         shown = ScoreResult(result.encoder, detector="", alpha=0.0, threshold=math.inf, loops=result.oddest)
-        report.print(oddest_table(shown, top))
+        report.print(oddest_table(shown, top, width=terminal_width(report)))
     finished = f" ({result.n_finished} were there)" if result.n_finished else ""
     written = counted(result.n_shards, "file", "files")
     report.print(plain(f"{said}; wrote {written}{finished}: {os.fspath(output)}"))

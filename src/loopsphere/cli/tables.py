@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.table import Table
+from rich.text import Text
 
-from loopsphere.cli.console import plain
+from loopsphere.cli.console import plain, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.text import Text
 
     from loopsphere.collection import DuplicateResult
     from loopsphere.neighbourhood import SimilarResult
     from loopsphere.types import Explanation, LoopScore, ScoreResult, SkippedFile
 
 _SHOWN_SKIPPED = 20
+_NARROW = 100
+"""Columns of a terminal below which reasons stand under their loops."""
 
 
 def counted(number: int, one: str, many: str) -> str:
@@ -28,7 +31,12 @@ def counted(number: int, one: str, many: str) -> str:
 
 
 def oddest_table(
-    result: ScoreResult, n_rows: int, remarks: Mapping[str, str] | None = None, base: str | None = None
+    result: ScoreResult,
+    n_rows: int,
+    remarks: Mapping[str, str] | None = None,
+    base: str | None = None,
+    *,
+    width: int | None = None,
 ) -> Table:
     """Return the oddest loops as a table.
 
@@ -40,36 +48,76 @@ def oddest_table(
         A last column.
     base : str or None
         Folder that paths are shown relative to.
+    width : int or None
+        Columns of the terminal, which paths are shortened for, and where it is narrow, reasons and remarks
+        stand below them. None keeps them whole.
     """
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("", "score", "p", "seconds"):
-        table.add_column(name, justify="right")
-    table.add_column("loop", overflow="fold")
-    why = {explanation.path: explanation for explanation in result.explanations}
-    if why:
-        table.add_column("why", overflow="fold")
+    loops = result.loops[:n_rows]
+    paths = [os.path.relpath(loop.path, base) if base else loop.path for loop in loops]
+    more = {}  # columns behind the path
+    if result.explanations:
+        why = {explanation.path: _first_reason(explanation) for explanation in result.explanations}
+        more["why"] = [why.get(loop.path, "") for loop in loops]
     if remarks is not None:
-        table.add_column("planted")
-    for rank, loop in enumerate(result.loops[:n_rows], start=1):
-        path = os.path.relpath(loop.path, base) if base else loop.path
-        cells: list[str | Text] = [
-            str(rank),
-            f"{loop.anomaly_score:.3g}",
-            _p(loop),
-            f"{loop.duration_s:.1f}",
-            plain(path),
-        ]
-        if why:
-            cells.append(plain(_first_reason(why.get(loop.path))))
-        if remarks is not None:
-            cells.append(plain(remarks.get(loop.path, "")))
-        table.add_row(*cells, style="bold" if loop.is_odd else "dim")
+        more["planted"] = [remarks.get(loop.path, "") for loop in loops]
+    figures = {
+        "": [str(rank) for rank in range(1, len(loops) + 1)],
+        "score": [f"{loop.anomaly_score:.3g}" for loop in loops],
+        "p": [_p(loop) for loop in loops],
+        "seconds": [f"{loop.duration_s:.1f}" for loop in loops],
+    }
+    is_narrow = width is not None and width < _NARROW
+    if width is not None:
+        room = width - _width_of(figures)
+        if more and not is_narrow:  # half of it, the columns behind and the spaces between get the rest
+            room = room // 2 - 2
+        paths = [shortened(printable(path), room) for path in paths]
+    table = _table(figures, "loop", *(() if is_narrow else more))
+    for loop, numbers, *texts in zip(
+        loops, zip(*figures.values(), strict=True), paths, *more.values(), strict=True
+    ):
+        cells = [plain(text) for text in texts]
+        if is_narrow:
+            cells = [Text("\n").join(cell for cell in cells if cell)]
+        table.add_row(*numbers, *cells, style="bold" if loop.is_odd else "dim")
     return table
 
 
-def _first_reason(explanation: Explanation | None) -> str:
-    if explanation is None:
-        return ""
+def _table(figures: Iterable[str], *texts: str) -> Table:
+    """Return an empty table with columns of figures and, behind them, of texts."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in figures:
+        table.add_column(name, justify="right")
+    for name in texts:
+        table.add_column(name, overflow="fold")
+    return table
+
+
+def _width_of(figures: Mapping[str, Sequence[str]]) -> int:
+    """Return how wide columns are, with the two spaces behind each."""
+    return sum(max(map(len, (name, *cells))) + 2 for name, cells in figures.items())
+
+
+def terminal_width(console: Console) -> int | None:
+    """Return the columns of a terminal; None where a pipe or a file takes whole paths."""
+    return console.width if console.file.isatty() else None
+
+
+def shortened(text: str, n_cells: int) -> str:
+    """Return text without its middle where it is wider than `n_cells`; twice as much of its end is kept."""
+    if cell_len(text) <= n_cells:
+        return text
+    n_head = max(0, (n_cells - 1) // 3)
+    n_tail = max(0, n_cells - 1 - n_head)
+    head, tail = 0, len(text)
+    while cell_len(text[: head + 1]) <= n_head:
+        head += 1
+    while cell_len(text[tail - 1 :]) <= n_tail:
+        tail -= 1
+    return f"{text[:head]}…{text[tail:]}"
+
+
+def _first_reason(explanation: Explanation) -> str:
     return explanation.reasons[0].text if explanation.reasons else "nothing stands out"
 
 
@@ -81,7 +129,7 @@ def print_result(console: Console, result: ScoreResult, n_rows: int) -> None:
     """Print the oddest loops, the count, what was skipped and what to know."""
     n_odd = sum(loop.is_odd for loop in result.loops)
     if n_rows and result.loops:
-        console.print(oddest_table(result, n_rows))
+        console.print(oddest_table(result, n_rows, width=terminal_width(console)))
     console.print(
         plain(
             f"{n_odd} of {len(result.loops)} loops are odd (*) at a false-alarm rate of "
@@ -129,18 +177,23 @@ def print_duplicates(console: Console, result: DuplicateResult, n_rows: int) -> 
     )
 
 
-def similar_table(result: SimilarResult) -> Table:
-    """Return the nearest loops as a table."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    shows_music = any(loop.tempo_bpm is not None or loop.key is not None for loop in result.loops)
-    for name in ("", "similarity", *(("bpm", "key") if shows_music else ())):
-        table.add_column(name, justify="right")
-    table.add_column("loop", overflow="fold")
-    for rank, loop in enumerate(result.loops, start=1):
-        tempo = "" if loop.tempo_bpm is None else f"{loop.tempo_bpm:g}"
-        music = (tempo, loop.key or "") if shows_music else ()
-        more = f" (and {len(loop.copies)} exact copies)" if loop.copies else ""
-        table.add_row(str(rank), f"{loop.similarity:.3f}", *music, plain(loop.path + more))
+def similar_table(result: SimilarResult, *, width: int | None = None) -> Table:
+    """Return the nearest loops as a table; see `oddest_table`."""
+    figures = {
+        "": [str(rank) for rank in range(1, len(result.loops) + 1)],
+        "similarity": [f"{loop.similarity:.3f}" for loop in result.loops],
+    }
+    if any(loop.tempo_bpm is not None or loop.key is not None for loop in result.loops):
+        figures["bpm"] = ["" if loop.tempo_bpm is None else f"{loop.tempo_bpm:g}" for loop in result.loops]
+        figures["key"] = [loop.key or "" for loop in result.loops]
+    table = _table(figures, "loop")
+    for loop, numbers in zip(result.loops, zip(*figures.values(), strict=True), strict=True):
+        path, more = printable(loop.path), ""
+        if loop.copies:
+            more = f" (and {len(loop.copies)} exact copies)"
+        if width is not None:
+            path = shortened(path, width - _width_of(figures) - len(more))
+        table.add_row(*numbers, plain(path + more))
     return table
 
 
