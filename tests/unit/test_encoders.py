@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -78,7 +79,7 @@ def test_windows_cover_the_whole_clip(path: Path) -> None:
     """Every frame of the clip is in one of the windows, the first and the last included."""
     plain = load_encoder(str(path), device="cpu", fusion=False)
     waveform = noise(WINDOW * 3 + 5000)
-    mel, views = log_mel(waveform, SMALL_MEL), plain.views(waveform).spectra
+    mel, views = log_mel(waveform, SMALL_MEL, dtype=np.float32), plain.views(waveform).spectra
     rows = {row.tobytes() for view in views for row in view}
     assert all(row.tobytes() in rows for row in mel)
 
@@ -225,6 +226,15 @@ def test_a_missing_hub_client_is_named_with_its_command(monkeypatch: pytest.Monk
 def test_naming_the_encoders_does_not_import_torch() -> None:
     code = "import sys, loopsphere.encoders; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("cap", ["ATEN_CPU_CAPABILITY=avx2", "ONEDNN_MAX_CPU_ISA=AVX2"])
+def test_bfloat16_is_not_taken_where_torch_or_onednn_may_not_compute_in_it(cap: str) -> None:
+    """So an older processor can be tried on a newer one."""
+    code = "from loopsphere.encoders.torch_runtime import runtime_summary as s; print(s('cpu')['precision'])"
+    environment = os.environ | dict([cap.split("=")])
+    said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True)
+    assert said.stdout.split() == [b"float32"]
 
 
 def test_records_are_complete() -> None:

@@ -110,12 +110,7 @@ class Encoder:
     @property
     def front_end(self) -> FrontEnd:
         """What is before the networks; other processes can have it without them."""
-        return FrontEnd(
-            self.mel,
-            fusion=self.config.fusion,
-            listens=self.tagger is not None,
-            is_exact=self.precision == "float32",
-        )
+        return FrontEnd(self.mel, fusion=self.config.fusion, listens=self.tagger is not None)
 
     def views(self, waveform: Float32Array) -> Views:
         """Return what the networks see of one clip; see `FrontEnd.views`."""

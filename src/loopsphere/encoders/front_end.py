@@ -42,14 +42,11 @@ class FrontEnd:
         Whether a clip longer than the window has four views, for feature fusion, or windows that stand alone.
     listens : bool
         Whether YAMNet listens beside HTS-AT.
-    is_exact : bool
-        Whether HTS-AT's spectra are computed in float64. Before a network in bfloat16 float32 will do.
     """
 
     mel: MelConfig
     fusion: bool
     listens: bool
-    is_exact: bool = True
 
     def views(self, waveform: Float32Array, *, power_of: MelPower = mel_power) -> Views:
         """Return what the networks see of one clip.
@@ -66,8 +63,8 @@ class FrontEnd:
         FeatureError
             `waveform` is not 1-D, is empty or is not finite.
         """
-        dtype = np.float64 if self.is_exact else np.float32
-        mel = log_mel(waveform, self.mel, dtype=dtype, power_of=power_of)
+        # An embedding moves less by spectra in float32 than by the order in which processors add.
+        mel = log_mel(waveform, self.mel, dtype=np.float32, power_of=power_of)
         if self.fusion:
             spectra = fuse_mel(mel, n_frames=self.mel.n_frames)
         else:

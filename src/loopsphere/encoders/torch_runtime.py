@@ -18,9 +18,11 @@ from loopsphere.features.listening import window_starts
 from loopsphere.models.attention_kernel import has_kernel
 from loopsphere.models.checkpoints import Checkpoint
 from loopsphere.models.htsat import HTSAT
+from loopsphere.models.onednn import has_onednn
 from loopsphere.models.yamnet import Yamnet
 from loopsphere.types import Float32Array
 
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _WINDOWS_ON_CPU, _WINDOWS_ON_GPU = 16, 256  # at once; on the CPU so few that they stay in its cache
 
 
@@ -58,8 +60,7 @@ class TorchRuntime:
         self._network = network.to(self.device).eval()
         if self.device.type == "cpu":
             _keep_freed_memory()
-        if self.precision == "bfloat16":
-            self._network.run_stages_in(torch.bfloat16)
+        self._network.run_stages_in(_DTYPES[self.precision])
 
     def __call__(
         self, view: Float32Array, is_longer: npt.NDArray[np.bool_], local_views: Float32Array
@@ -118,7 +119,7 @@ class TorchTagger:
         self._device = device
         self._n_at_once = _WINDOWS_ON_CPU if device.type == "cpu" else _WINDOWS_ON_GPU
         self._network = network.to(device).eval()
-        self._network.run_layers_in(torch.bfloat16 if precision == "bfloat16" else torch.float32)
+        self._network.run_layers_in(_DTYPES[precision])
 
     def __call__(self, rings: Sequence[Float32Array]) -> tuple[Float32Array, Float32Array]:
         """Return what YAMNet says of clips, the mean over each clip's windows.
@@ -202,8 +203,14 @@ def _computes_in_bfloat16(device: torch.device) -> bool:
     """Tell whether a device has instructions for bfloat16; those without emulate it slowly."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # AVX512-BF16, which every processor with AMX has too. Measured on no other kind.
-    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
+    # AVX512-BF16, which every processor with AMX has too. Measured on no other kind. ATEN_CPU_CAPABILITY and
+    # ONEDNN_MAX_CPU_ISA may keep torch and oneDNN below what the processor has.
+    return (
+        device.type == "cpu"
+        and bool(torch.cpu._is_avx512_bf16_supported())
+        and torch.backends.cpu.get_cpu_capability() not in ("DEFAULT", "AVX2")
+        and has_onednn(torch.bfloat16)
+    )
 
 
 def _pick(device: str) -> torch.device:

@@ -19,10 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from loopsphere.models.attention_kernel import attend, has_kernel
-from loopsphere.models.onednn import has_onednn
+from loopsphere.models.onednn import ROWS, has_onednn
 
 _MASKED = -100.0  # Swin's value for pairs that a shifted window must keep apart
-_ROWS = 1024  # about how many go through a linear layer at once
 _BYTES_AT_ONCE = 3 * 2**20
 """Of tokens that are worked on together; a few times this is alive at any time."""
 
@@ -65,28 +64,28 @@ def in_parts(work: Callable[[Tensor], Tensor], clips: Tensor, n_bytes: int) -> T
 class Linear(nn.Linear):
     """A linear layer for rows, with GELU behind it if asked for.
 
-    oneDNN adds the bias and applies GELU while it writes the product, and reads weights faster in an order of
-    its own; torch offers that to its compiler only, so there is a plain way beside it.
+    oneDNN adds the bias and, in bfloat16, applies GELU while it writes the product, and reads weights faster
+    in an order of its own; torch offers that to its compiler only, so there is a plain way beside it.
     """
 
     packed: Tensor | None = None
 
     def pack(self) -> None:
         """Keep the weights, which are final now, in oneDNN's order too, if this layer will run in it."""
-        is_fast = self.weight.dtype == torch.bfloat16 and self.weight.device.type == "cpu"
-        if is_fast and has_onednn(torch.bfloat16, "_linear_pointwise", "_reorder_linear_weight"):
-            self.packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach(), _ROWS)
+        if self.weight.device.type == "cpu" and has_onednn(self.weight.dtype):
+            self.packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach(), ROWS)
 
     def forward(self, rows: Tensor, *, gelu: bool = False) -> Tensor:
         """Return (n, out_features) of (n, in_features)."""
-        if self.packed is not None and _is_plain_bfloat16(rows):
-            activation = "gelu" if gelu else "none"
-            fused: Tensor = torch.ops.mkldnn._linear_pointwise(
-                rows, self.packed, self.bias, activation, [], "none"
-            )
-            return fused
-        product = super().forward(rows)
-        return functional.gelu(product) if gelu else product
+        if self.packed is None or torch.is_grad_enabled():
+            product = super().forward(rows)
+            return functional.gelu(product) if gelu else product
+        # In float32 torch's GELU is the faster one where processors have AVX2 alone.
+        is_fused = gelu and rows.dtype == torch.bfloat16
+        product = torch.ops.mkldnn._linear_pointwise(
+            rows, self.packed, self.bias, "gelu" if is_fused else "none", [], "none"
+        )
+        return functional.gelu(product) if gelu and not is_fused else product
 
 
 class WindowAttention(nn.Module):
