@@ -18,6 +18,7 @@ from pathlib import Path
 from loopsphere.explain.localise import OddRange
 from loopsphere.files import CONTROL, fitting_name, portable_name, whole_file
 from loopsphere.types import LoopScore, SkippedFile
+from loopsphere.wording import shown_p
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def write_playlist(path: str | os.PathLike[str], loops: Sequence[LoopScore]) -> 
     lines = ["#EXTM3U"]
     for loop in loops:
         name = CONTROL.sub(" ", Path(loop.path).name)
-        lines.append(f"#EXTINF:{round(loop.duration_s)},{name} (score {loop.anomaly_score:.3g})")
+        lines.append(f"#EXTINF:{round(loop.duration_s)},{name} (p {shown_p(loop.p_value)})")
         lines.append(_from_folder(loop.path, folder))
     with whole_file(path) as file:
         file.write(("\n".join(lines) + "\n").encode())

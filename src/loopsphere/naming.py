@@ -42,7 +42,8 @@ class NamedLoops:
         """One sentence for the reader."""
         n_odd = int((self.labels == ODD).sum())
         n_normal = len(self.labels) - n_odd
-        return f"{n_odd} loops named odd and {n_normal} named normal were learnt from and are not ranked"
+        loops = "loop" if n_odd == 1 else "loops"
+        return f"{n_odd} {loops} named odd and {n_normal} named normal were learnt from and are not ranked"
 
 
 def detector_for(detector: str, odd: Sequence[PathLike], normal: Sequence[PathLike]) -> str:

@@ -24,6 +24,7 @@ from loopsphere.report.media import OPUS_RATE, opus_base64
 from loopsphere.report.places import map_places
 from loopsphere.threads import n_cores
 from loopsphere.types import EmbedResult, Explanation, Normality, ScoreResult, finite_or_none
+from loopsphere.wording import counted
 
 EMBEDDED_MB = 8.0
 """Sound that the page carries; what does not fit is played from where it lies."""
@@ -150,7 +151,7 @@ def make_report(
             path=below,
             duration_s=[loop.duration_s for loop in result.loops],
             score=[loop.anomaly_score for loop in result.loops],
-            p=[round(loop.p_value, 5) for loop in result.loops],
+            p=[round(loop.p_value, 9) for loop in result.loops],
             x=[round(float(x), 4) for x in places[:, 0]],
             y=[round(float(y), 4) for y in places[:, 1]],
         ),
@@ -161,7 +162,7 @@ def make_report(
         audio=_carried([*details, *typical, *_neighbours(details)], paths, audio_hashes, library, progress),
         typical=typical,
         modes=[
-            LoopGroup(f"{mode.n_loops:,} loops like", [number[mode.prototype]])
+            LoopGroup(f"{counted(mode.n_loops, 'loop', 'loops')} like", [number[mode.prototype]])
             for mode in (result.normal.modes if result.normal else ())
         ],
         usual=_usual(result.normal),

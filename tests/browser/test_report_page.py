@@ -168,6 +168,39 @@ def test_the_threshold_is_dragged_and_counts_follow(small: Any) -> None:
     assert odd_count(small) == N_CARDS
 
 
+def test_the_bar_that_the_threshold_goes_through_shows_its_odd_loops(tab: Any, folder: Path) -> None:
+    """Three loops share a bar, the two oddest of which are odd, beyond the middle of the bar."""
+    scores = [9.0, 5.002, 5.001, 5.0, *np.linspace(1, 0, 16)]
+    data = collection(20, details={})
+    data = replace(data, loops=replace(data.loops, score=list(map(float, scores))), threshold=5.001)
+    tab.goto(write_page(folder / "report", data).as_uri())
+    inks = tab.evaluate("[ink.odd, ink.bar].map(rgb)")
+    bar = tab.evaluate(
+        """() => {
+          const bin = Math.floor(share(5.001) * BINS), canvas = $("histogram");
+          if (Math.floor(share(5) * BINS) !== bin || counts[bin] !== 3) return null;
+          const x = Math.round((bin + 0.5) / BINS * canvas.width);
+          const column = canvas.getContext("2d").getImageData(x, 0, 1, canvas.height).data;
+          return Array.from({ length: canvas.height }, (_, y) => Array.from(column.slice(4 * y, 4 * y + 4)));
+        }"""
+    )
+    drawn = [tuple(pixel[:3]) for pixel in bar if pixel[3] == 255]
+    odd, usual = (drawn.count(tuple(ink)) for ink in inks)
+    assert odd / (odd + usual) == pytest.approx(2 / 3, abs=0.05)
+    assert drawn[-1] == tuple(inks[0])
+
+
+def test_loops_are_told_by_p_which_all_detectors_share(tab: Any, folder: Path) -> None:
+    """A score of Deep SAD has ten digits and means nothing to people."""
+    data = collection(20)
+    loops = replace(data.loops, score=[8.2e9, 4.5e8, *data.loops.score[2:]], p=[0.00005, *data.loops.p[1:]])
+    tab.goto(write_page(folder / "report", replace(data, loops=loops)).as_uri())
+    assert "p 0.00005" in tab.inner_text('#list [data-loop="0"] .measure')
+    assert tab.inner_text("#threshold-value") == f"{N_CARDS} loops, p {N_CARDS / 21:.3f} or less"
+    assert "p 0.286" in tab.evaluate("reveal(5).innerText")
+    assert "000,000" not in tab.inner_text("body")
+
+
 def test_the_threshold_moves_by_keys_one_loop_at_a_time(small: Any) -> None:
     small.focus("#threshold")
     small.keyboard.press("ArrowLeft")

@@ -91,6 +91,12 @@ def test_a_fault_says_where_it_begins_if_that_is_known():
     assert named(gap_s=2.7, gap_start_s=None)[0].text == "silent for 2.70 s in between"
 
 
+def test_one_silence_is_named_once():
+    silence = {"gap_s": 1.2, "gap_start_s": 0.73, "dropout_s": 1.2, "dropout_start_s": 0.73}
+    found = faults(record(np.random.default_rng(1), **silence), reference(200))
+    assert [fault.attribute for fault in found] == ["dropout_s"]
+
+
 def test_a_fault_that_all_loops_share_is_not_what_sets_one_apart():
     everywhere = reference(100, gap_s=1.0)
     assert not [

@@ -37,7 +37,7 @@ def test_a_playlist_is_relative_to_where_it_lies(tmp_path: Path, loops: list[Loo
     lines = (tmp_path / "lists" / "odd.m3u8").read_text(encoding="utf-8").splitlines()
     assert lines[:3] == [
         "#EXTM3U",
-        "#EXTINF:2,kick 1.wav (score 12.3)",
+        "#EXTINF:2,kick 1.wav (p 0.010)",
         "../loops/Bässe 🎸/kick 1.wav",
     ]
     for line in lines[2::2]:

@@ -47,6 +47,11 @@ def test_naming_three_odd_loops_raises_the_others_of_their_kind(kinds):
     assert aware.notes == ("3 loops named odd and 0 named normal were learnt from and are not ranked",)
 
 
+def test_one_loop_that_was_named_is_one_loop():
+    named = NamedLoops(embedded(np.zeros((1, 24))), np.array([ODD]))
+    assert named.note == "1 loop named odd and 0 named normal were learnt from and are not ranked"
+
+
 def test_a_model_learns_from_the_named_loops_too(kinds):
     normal, kind = kinds
     collection = embedded(normal)

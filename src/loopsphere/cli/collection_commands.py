@@ -10,6 +10,7 @@ import typer
 from loopsphere.cli import options, ways_out
 from loopsphere.cli.console import console, emit_json, is_stdout, progress_bar, reports_errors
 from loopsphere.cli.libraries import chosen_library, print_usage, searched_library
+from loopsphere.wording import counted
 
 
 @reports_errors
@@ -87,5 +88,7 @@ def similar(
     if found.loops:
         report.print(similar_table(found, width=terminal_width(report)))
     else:
-        report.print(f"none of {found.n_searched} loops is of the tempo and key asked for")
+        report.print(
+            f"none of {counted(found.n_searched, 'loop', 'loops')} is of the tempo and key asked for"
+        )
     emit_json(json, found.to_dict())

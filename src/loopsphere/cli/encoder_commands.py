@@ -18,6 +18,7 @@ from loopsphere.cli.console import (
     reports_errors,
 )
 from loopsphere.cli.libraries import chosen_library, print_usage
+from loopsphere.wording import counted
 
 
 @reports_errors
@@ -76,7 +77,8 @@ def embed(
         )
     write_embeddings(output, result)
     n_loops, dim = result.embedding.shape
-    report.print(plain(f"embedded {n_loops} loops in {dim} dimensions ({result.encoder}); wrote {output}"))
+    told = f"embedded {counted(n_loops, 'loop', 'loops')} in {dim} dimensions ({result.encoder})"
+    report.print(plain(f"{told}; wrote {output}"))
     print_usage(report, known)
     print_skipped(report, result.skipped)
     emit_json(json, result.summary())

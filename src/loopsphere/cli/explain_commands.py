@@ -9,6 +9,7 @@ import typer
 from loopsphere.cli import options, ways_out
 from loopsphere.cli.console import console, emit_json, is_stdout, plain, progress_bar, reports_errors
 from loopsphere.cli.libraries import chosen_library
+from loopsphere.wording import shown_p
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -62,8 +63,8 @@ def story(found: LoopExplanation) -> list[str]:
     verdict = "odd" if found.score.is_odd else "not odd"
     lines = [
         f"{found.score.path}",
-        f"{verdict} at a false-alarm rate of {100 * found.alpha:g} % (score {found.score.anomaly_score:.3g}, "
-        f"p {found.score.p_value:.3f}; {found.detector} on {found.encoder})",
+        f"{verdict} at a false-alarm rate of {100 * found.alpha:g} % "
+        f"(p {shown_p(found.score.p_value)}; {found.detector} on {found.encoder})",
     ]
     reasons = found.explanation.reasons
     others = [fault for fault in found.explanation.faults if fault not in reasons]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from loopsphere.cli.console import plain
 from loopsphere.errors import LibraryError, UnknownNameError
+from loopsphere.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -110,7 +111,7 @@ def print_usage(report: Console, library: Library | None) -> None:
         return
     usage = library.usage
     n_files = usage.n_unchanged + usage.n_recognised + usage.n_new
-    parts = [f"{usage.n_unchanged} of {n_files} files unchanged"]
+    parts = [f"{usage.n_unchanged:,} of {counted(n_files, 'file', 'files')} unchanged"]
     if usage.n_new:
         parts.append(f"{usage.n_new} new")
     if usage.n_recognised:

@@ -11,6 +11,7 @@ import typer
 
 from loopsphere.cli import options, ways_out
 from loopsphere.cli.console import console, emit_json, is_stdout, plain, progress_bar, reports_errors
+from loopsphere.wording import is_or_are
 
 
 @reports_errors
@@ -42,7 +43,8 @@ def demo(
     report.print(
         f"\ncaught {found.n_caught} of {found.n_planted} planted odd loops at a false-alarm rate of "
         f"{found.n_false_alarms}/{found.n_normal} = {100 * found.n_false_alarms / found.n_normal:.1f} % "
-        f"(alpha {100 * alpha:g} %); {found.n_on_top} of the oddest {found.n_planted} are planted"
+        f"(alpha {100 * alpha:g} %); {found.n_on_top} of the oddest {found.n_planted} "
+        f"{is_or_are(found.n_on_top)} planted"
     )
     page = found.results_folder / "report" / "index.html"
     report.print(plain(f"loops in {found.loops_folder}, results in {found.results_folder}; open {page}"))

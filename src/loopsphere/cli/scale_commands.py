@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loopsphere.cli.console import console, emit_json, exit_if_skipped, is_stdout, plain, progress_bar
-from loopsphere.cli.tables import counted, oddest_table, print_skipped, terminal_width
+from loopsphere.cli.tables import oddest_table, print_skipped, terminal_width
 from loopsphere.cli.ways_out import check_places
 from loopsphere.errors import UnknownNameError
 from loopsphere.types import ScoreResult
+from loopsphere.wording import counted, is_or_are
 
 if TYPE_CHECKING:
     from loopsphere.scale.results import ScaleResult
@@ -41,7 +42,7 @@ def embed_on_ray(
             address=address,
             progress=progress,
         )
-    _tell(result, f"embedded {result.n_loops - result.n_skipped} loops ({result.encoder})", output, 0, json)
+    _tell(result, f"embedded {_loops(result)} ({result.encoder})", output, 0, json)
     exit_if_skipped(strict, result.n_skipped)
 
 
@@ -84,9 +85,13 @@ def score_far(
             )
         else:
             result = score_cached(model, sources, output, alpha=alpha, progress=progress)
-    said = f"{result.n_odd} of {result.n_loops - result.n_skipped} loops are odd (*)"
+    said = f"{result.n_odd:,} of {_loops(result)} {is_or_are(result.n_odd)} odd (*)"
     _tell(result, said, output, top, json)
     exit_if_skipped(strict, result.n_skipped)
+
+
+def _loops(result: ScaleResult) -> str:
+    return counted(result.n_loops - result.n_skipped, "loop", "loops")
 
 
 def _tell(

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loopsphere.cli.console import plain, printable
+from loopsphere.wording import counted, is_or_are, shown_p
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,11 +24,6 @@ if TYPE_CHECKING:
 _SHOWN_SKIPPED = 20
 _NARROW = 100
 """Columns of a terminal below which reasons stand under their loops."""
-
-
-def counted(number: int, one: str, many: str) -> str:
-    """Return a number with its noun."""
-    return f"{number} {one if number == 1 else many}"
 
 
 def oddest_table(
@@ -62,7 +58,6 @@ def oddest_table(
         more["planted"] = [remarks.get(loop.path, "") for loop in loops]
     figures = {
         "": [str(rank) for rank in range(1, len(loops) + 1)],
-        "score": [f"{loop.anomaly_score:.3g}" for loop in loops],
         "p": [_p(loop) for loop in loops],
         "seconds": [f"{loop.duration_s:.1f}" for loop in loops],
     }
@@ -122,7 +117,7 @@ def _first_reason(explanation: Explanation) -> str:
 
 
 def _p(loop: LoopScore) -> str:
-    return f"{loop.p_value:.3f}{'*' if loop.is_odd else ' '}"
+    return f"{shown_p(loop.p_value)}{'*' if loop.is_odd else ' '}"
 
 
 def print_result(console: Console, result: ScoreResult, n_rows: int) -> None:
@@ -132,8 +127,8 @@ def print_result(console: Console, result: ScoreResult, n_rows: int) -> None:
         console.print(oddest_table(result, n_rows, width=terminal_width(console)))
     console.print(
         plain(
-            f"{n_odd} of {len(result.loops)} loops are odd (*) at a false-alarm rate of "
-            f"{100 * result.alpha:g} % ({result.detector} on {result.encoder})"
+            f"{n_odd:,} of {counted(len(result.loops), 'loop', 'loops')} {is_or_are(n_odd)} odd (*) "
+            f"at a false-alarm rate of {100 * result.alpha:g} % ({result.detector} on {result.encoder})"
         )
     )
     for note in result.notes:
@@ -165,11 +160,11 @@ def print_duplicates(console: Console, result: DuplicateResult, n_rows: int) -> 
     for line in lines[:n_rows]:
         console.print(plain(line))
     if len(lines) > n_rows:
-        console.print(f"and {len(lines) - n_rows} more lines (see --json)")
+        console.print(f"and {counted(len(lines) - n_rows, 'more line', 'more lines')} (see --json)")
     n_kinds = Counter(pair.kind for pair in result.pairs)
     moved = n_kinds["time-shifted"] + n_kinds["transposed"]
     console.print(
-        f"{result.n_superfluous} of {result.n_loops} loops "
+        f"{result.n_superfluous:,} of {counted(result.n_loops, 'loop', 'loops')} "
         f"{'is a copy' if result.n_superfluous == 1 else 'are copies'} of another, in "
         f"{counted(len(result.groups), 'group', 'groups')}; "
         f"{counted(n_kinds['near-duplicate'], 'pair is', 'pairs are')} nearly the same, "
@@ -190,7 +185,7 @@ def similar_table(result: SimilarResult, *, width: int | None = None) -> Table:
     for loop, numbers in zip(result.loops, zip(*figures.values(), strict=True), strict=True):
         path, more = printable(loop.path), ""
         if loop.copies:
-            more = f" (and {len(loop.copies)} exact copies)"
+            more = f" (and {counted(len(loop.copies), 'exact copy', 'exact copies')})"
         if width is not None:
             path = shortened(path, width - _width_of(figures) - len(more))
         table.add_row(*numbers, plain(path + more))

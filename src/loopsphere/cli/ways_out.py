@@ -90,7 +90,7 @@ class Extras:
 
     def wrote_folder(self, folder: Path, placed: Placed, one: str, many: str) -> None:
         """Say how many files were written into a folder, and what became of the others."""
-        from loopsphere.cli.tables import counted
+        from loopsphere.wording import counted
 
         print_written(self._report, f"{counted(len(placed.paths), one, many)} in {folder}")
         for file in placed.failed:

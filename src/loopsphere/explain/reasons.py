@@ -130,9 +130,11 @@ def top_reasons(
 
 
 def faults(record: Mapping[str, Value], reference: Reference) -> tuple[Reason, ...]:
-    """Name everything audible that went wrong, the strongest first; see `top_reasons`."""
-    found = [reason for reason in _judged(record, reference) if reason.kind == "fault"]
-    return tuple(sorted(found, key=lambda reason: -reason.strength))
+    """Name everything audible that went wrong, the strongest first and each once; see `top_reasons`."""
+    found = {reason.attribute: reason for reason in _judged(record, reference) if reason.kind == "fault"}
+    if "dropout_s" in found and record["dropout_s"] == record.get("gap_s"):
+        found.pop("gap_s", None)
+    return tuple(sorted(found.values(), key=lambda reason: -reason.strength))
 
 
 def with_nearest(

@@ -34,16 +34,21 @@ function bytes(text) {
   return array;
 }
 
-// Bars of a histogram, those beyond the threshold (a share of the width) in the other ink; heights go by the square root, so that one loop among thousands still shows.
-function drawHistogram(canvas, counts, threshold, ink) {
+// Bars of a histogram, the odd loops, which are the last ones, in the other ink: the bar that the threshold goes through has both. Heights go by the square root, so that one loop among thousands still shows.
+function drawHistogram(canvas, counts, nOdd, ink) {
   const { context, width, height } = fitted(canvas);
   const tallest = Math.sqrt(Math.max(...counts)), step = width / counts.length;
-  counts.forEach((count, i) => {
-    if (!count) return;
+  for (let i = counts.length - 1, left = nOdd; i >= 0; i--) {
+    const count = counts[i], odd = Math.min(count, left);
+    if (!count) continue;
+    left -= odd;
     const tall = Math.max(3, Math.sqrt(count) / tallest * (height - 24));
-    context.fillStyle = (i + 0.5) / counts.length >= threshold ? ink.odd : ink.bar;
-    context.fillRect(i * step + 0.5, height - tall, Math.max(1, step - 1.5), tall);
-  });
+    const oddTall = odd && Math.max(odd < count ? 2 : tall, tall * odd / count);
+    for (const [colour, from, much] of [[ink.bar, height - tall, tall - oddTall], [ink.odd, height - oddTall, oddTall]]) {
+      context.fillStyle = colour;
+      context.fillRect(i * step + 0.5, from, Math.max(1, step - 1.5), much);
+    }
+  }
 }
 
 function drawMap(canvas, points, isOdd, shown, selected, playing, ink) {

@@ -10,7 +10,8 @@ const CHUNK = 40, BINS = 90;
 const base = (path) => path.slice(path.lastIndexOf("/") + 1);
 const folderOf = (path) => path.slice(0, Math.max(0, path.lastIndexOf("/")));
 const plural = (n, one) => n.toLocaleString("en") + " " + one + (n === 1 ? "" : "s");
-const shownScore = (score) => (Math.abs(score) < 1000 ? score.toPrecision(3) : score.toLocaleString("en", { maximumSignificantDigits: 3 }));
+// The one scale that all detectors share; their scores are for drawing and ordering alone.
+const shownP = (p) => "p " + p.toFixed(Math.max(3, -Math.floor(Math.log10(p))));
 const seconds = (s) => (s < 60 ? s.toFixed(1) + " s" : Math.floor(s / 60) + ":" + String(Math.floor(s % 60)).padStart(2, "0"));
 const hertz = (hz) => (hz < 1000 ? Math.round(hz / 10) * 10 + " Hz" : (hz / 1000).toFixed(hz < 9950 ? 1 : 0) + " kHz");
 const text = (value) => document.createTextNode(value);
@@ -145,8 +146,8 @@ function whyOf(detail) {
 }
 
 function measure(i) {
-  return make("p", { class: "measure", title: "Score, and the share of normal loops that look at least as odd" },
-    make("strong", {}, make("small", {}, text("score ")), text(shownScore(scores[i]))), text("p " + loops.p[i].toFixed(3) + " · " + seconds(loops.duration_s[i])));
+  return make("p", { class: "measure", title: "p: the share of normal loops that look at least as odd" },
+    make("strong", {}, text(shownP(loops.p[i]))), text(seconds(loops.duration_s[i])));
 }
 
 function figure(i, detail) {
@@ -170,7 +171,7 @@ function item(i) {
     return make("div", { class: "row" + odd + chosen, role: "listitem", "data-loop": i },
       make("span", { class: "rank" }, text(i + 1)), playButton(i),
       make("span", { class: "name", title: loops.path[i] }, text(base(loops.path[i])), folder),
-      make("span", { class: "measure" }, text(shownScore(scores[i]) + " · p " + loops.p[i].toFixed(3))));
+      make("span", { class: "measure" }, text(shownP(loops.p[i]) + " · " + seconds(loops.duration_s[i]))));
   }
   const where = whereText(detail, loops.duration_s[i]);
   const near = detail.neighbours.length
@@ -289,7 +290,7 @@ function countOdd() {
 }
 
 function paintHistogram() {
-  drawHistogram($("histogram"), counts, share(state.threshold), ink);
+  drawHistogram($("histogram"), counts, countOdd(), ink);
 }
 
 const rate = +(100 * data.alpha).toPrecision(3) + " %";
@@ -306,8 +307,9 @@ function showThreshold() {
   handle.setAttribute("aria-valuemin", axis.low.toFixed(3));
   handle.setAttribute("aria-valuemax", axis.high.toFixed(3));
   handle.setAttribute("aria-valuenow", state.threshold.toFixed(3));
-  handle.setAttribute("aria-valuetext", shownScore(state.threshold) + ", " + plural(n, "loop") + " odd");
-  $("threshold-value").textContent = plural(n, "loop") + " from " + shownScore(state.threshold);
+  const upTo = p === null ? "" : shownP(p) + (n > 1 ? " or less" : "");
+  handle.setAttribute("aria-valuetext", [plural(n, "loop") + " odd", upTo].filter(Boolean).join(", "));
+  $("threshold-value").textContent = [plural(n, "loop"), upTo].filter(Boolean).join(", ");
   $("threshold-value").style.transform = "translateX(-" + handle.style.left + ")";  // within the strip, at either end
   $("threshold-reset").hidden = state.threshold === own;
   paintHistogram();
