@@ -179,9 +179,13 @@ def parquet_batches(
     """
     with _parquet(source) as file:
         for group in range(file.num_row_groups):  # all at once, Arrow keeps those that it has read
+            n_missing = file.metadata.row_group(group).num_rows
             for batch in file.iter_batches(n_rows, row_groups=[group], columns=columns):
                 batch.validate(full=True)  # text that is no UTF-8 would be found much later
+                n_missing -= len(batch)
                 yield batch
+            if n_missing:  # of which Arrow says nothing where a page header is damaged
+                raise ValueError(f"{n_missing} rows are missing")
 
 
 @dataclass(frozen=True)
