@@ -1,7 +1,7 @@
-"""What more loops cost: memory of `embed`, seconds of fit, scan and score, and a million cached embeddings.
+"""What more loops cost: memory of `embed`, where the time of a `scan` goes, detectors, a million embeddings.
 
-Each figure comes from a process of its own. The loops are drawn and short, no two alike; the embeddings of
-the detectors' part are drawn too.
+Each figure comes from a process of its own. The loops of the first part are drawn and short, no two alike;
+those that are scanned are rendered as for the demo; the embeddings of the detectors' part are drawn too.
 
     python benchmarks/growth.py > benchmarks/growth.md
 """
@@ -17,19 +17,28 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile as sf
 
+from loopsphere.collection import duplicate_groups
+from loopsphere.detect import SCAN_DETECTOR
 from loopsphere.embedding import cached_encoder, embed
 from loopsphere.evaluate.tables import markdown_table
+from loopsphere.library import open_library
+from loopsphere.locating import locate_odd
+from loopsphere.measuring import measured_for
 from loopsphere.model import library_versions
-from loopsphere.outputs import ROWS_PER_GROUP
+from loopsphere.outputs import ROWS_PER_GROUP, write_results
 from loopsphere.pipeline import fit_embeddings, scan_embeddings
+from loopsphere.reporting import write_report
 from loopsphere.scale.cached import score_cached
+from loopsphere.synth import render_collection
 from loopsphere.types import EmbedResult
 
 FILE_RATE_HZ = 22_050
@@ -38,6 +47,7 @@ DETECTORS = ("deep-svdd", "knn", "isolation-forest")
 DIM = 512
 N_LEARNT = 1000
 BAR_GROWTH = 0.10
+BAR_SCAN = 1.5
 _CHUNK = 50_000
 
 
@@ -77,6 +87,30 @@ def measure_embed(folder: str, n_loops: str) -> dict[str, float]:
     paths = sorted(Path(folder).iterdir())[: int(n_loops)]
     embed(paths, device="cpu")
     return {"peak_mib": peak_mib()}
+
+
+def measure_scan(folder: str, library: str, out: str, precision: str) -> dict[str, list[float]]:
+    """Take the steps of a scan one by one; each finds in the library what those before it made."""
+    known = open_library(library)
+    encoder = partial(cached_encoder, "bundled", "auto", precision)
+    taken: dict[str, list[float]] = {}
+
+    def timed(stage: str, work: Callable[[], Any]) -> Any:
+        started = time.perf_counter(), time.process_time()
+        made = work()
+        taken[stage] = [time.perf_counter() - started[0], time.process_time() - started[1]]
+        return made
+
+    embedded = timed("embed", lambda: embed(folder, precision=precision, library=known))
+    timed("compare copies", lambda: duplicate_groups(embedded, library=known))
+    timed("measure", lambda: measured_for(embedded, SCAN_DETECTOR, library=known))
+    timed("learn and score", lambda: scan_embeddings(embedded, library=known))
+    result = timed("explain", lambda: scan_embeddings(embedded, explain=True, library=known))
+    timed("write tables", lambda: write_results(out, result))
+    located = timed("locate", lambda: locate_odd(result, embedded, encoder, library=known))
+    page = Path(out) / "report"
+    timed("page", lambda: write_report(page, result, embedded, encoder, located=located, library=known))
+    return taken
 
 
 def measure_detector(detector: str, n_loops: str) -> dict[str, float]:
@@ -130,26 +164,64 @@ def measure_stream(detector: str, path: str) -> dict[str, float]:
     return {"seconds": time.perf_counter() - started, "before_mib": before, "peak_mib": peak_mib()}
 
 
-MEASURES: dict[str, Callable[..., dict[str, float]]] = {
+MEASURES: dict[str, Callable[..., dict[str, Any]]] = {
     "embed": measure_embed,
+    "scan": measure_scan,
     "detector": measure_detector,
     "write": write_embeddings,
     "stream": measure_stream,
 }
 
 
-def in_its_own_process(*arguments: str | int | Path) -> dict[str, float]:
+def in_its_own_process(*arguments: str | int | Path) -> dict[str, Any]:
     """Run one measure in a new process and return its figures."""
     command = [sys.executable, __file__, "--measure", *map(str, arguments)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def run_command(*arguments: str | Path) -> dict[str, float]:
+    """Run a command of loopsphere in a new process; return its seconds, by the clock and of processors."""
+    started, before = time.perf_counter(), os.times()
+    command = [sys.executable, "-m", "loopsphere", *map(str, arguments)]
+    subprocess.run(command, check=True, capture_output=True)
+    after = os.times()
+    cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
+    return {"seconds": time.perf_counter() - started, "cpu_s": cpu_s}
+
+
+def print_scan(folder: Path, n_loops: int, precision: str) -> None:
+    """Measure where the time of a whole scan goes, beside `embed` alone, and print it."""
+    loops = folder / "rendered"
+    render_collection(loops, n_loops=n_loops, seed=1)
+    options = ["--precision", precision]
+    alone = run_command("embed", loops, "-o", folder / "loops.npz", "--no-library", *options)
+    whole, again = (run_command("scan", loops, "--out", folder / "out", *options) for _ in range(2))
+    stages = in_its_own_process("scan", loops, folder / "library", folder / "steps", precision)
+    total = sum(seconds for seconds, _ in stages.values())
+    print(f"\n## A whole `scan`, page included, of {n_loops:,} rendered loops, precision {precision}\n")
+    print(f"Bar: at most {BAR_SCAN:g} times as long as `embed` alone. By command:\n")
+    rows = [("embed", alone), ("scan", whole), ("the same scan again", again)]
+    cells = [
+        [name, f"{of['seconds']:.1f}", f"{of['cpu_s']:.1f}", f"{of['seconds'] / alone['seconds']:.2f}"]
+        for name, of in rows
+    ]
+    print(markdown_table(["", "seconds", "of processors", "times embed"], cells))
+    print("\nBy step, all in one process:\n")
+    cells = [
+        [stage, f"{seconds:.1f}", f"{cpu_s:.1f}", f"{100 * seconds / total:.0f} %"]
+        for stage, (seconds, cpu_s) in stages.items()
+    ]
+    print(markdown_table(["step", "seconds", "of processors", "share"], cells))
+
+
 def main() -> None:
     """Measure, and print the results as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--measure", nargs="+", help=argparse.SUPPRESS)
+    parser.add_argument("--measure", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     parser.add_argument("--embed", type=int, nargs="*", default=[100, 1000, 10_000], metavar="N")
+    parser.add_argument("--scan", type=int, nargs="*", default=[1000], metavar="N")
+    parser.add_argument("--precision", default="auto", help="of the scans")
     parser.add_argument("--detect", type=int, nargs="*", default=[100, 1000, 3000], metavar="N")
     parser.add_argument("--stream", type=int, nargs="*", default=[10_000, 1_000_000], metavar="N")
     arguments = parser.parse_args()
@@ -172,6 +244,8 @@ def main() -> None:
             print(f"\n## Memory of `embed`, loops of {LOOP_S:g} s\n")
             print(f"Bar: from the last but one to the last row, at most {100 * BAR_GROWTH:g} % more.\n")
             print(markdown_table(["loops", "peak MiB"], cells))
+        for n_loops in arguments.scan:
+            print_scan(folder / str(n_loops), n_loops, arguments.precision)
         if arguments.detect:
             cells = []
             for detector in DETECTORS:

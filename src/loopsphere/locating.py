@@ -16,7 +16,7 @@ from loopsphere.audio import waveform_again
 from loopsphere.code import code_digest
 from loopsphere.embedding import Progress, silent
 from loopsphere.encoders import Encoder
-from loopsphere.explain.localise import Localisation, OddRange, TokenMemory
+from loopsphere.explain.localise import Localisation, OddRange, Run, TokenMemory
 from loopsphere.features.config import MelConfig
 from loopsphere.features.mel import log_mel
 from loopsphere.library.store import Library
@@ -142,7 +142,7 @@ def locate(
             grids += [] if found is None else [found]
             n_done += 1
             progress("looking where", n_done, n_all)
-        look.learn(grids)
+        look.learn(grids, pool.map)
         new = {}
         for path, answer in zip(missing, pool.map(look.at, missing), strict=True):
             if answer is not None:
@@ -175,10 +175,10 @@ class _Look:
         with self._turn:
             return self._encoder.token_grids(waveform)
 
-    def learn(self, normal: Sequence[tuple[TokenGrid, ...]]) -> None:
+    def learn(self, normal: Sequence[tuple[TokenGrid, ...]], run: Run) -> None:
         """Take the tokens of normal loops, if they are enough, to compare with."""
         if len(normal) > 1:
-            self._memory.fit(normal)
+            self._memory.fit(normal, run=run)
             self._has_learnt = True
 
     def at(self, path: str) -> Located | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
@@ -23,7 +23,7 @@ from loopsphere.report.links import common_folder, loop_urls
 from loopsphere.report.media import OPUS_RATE, opus_base64
 from loopsphere.report.places import map_places
 from loopsphere.threads import n_cores
-from loopsphere.types import EmbedResult, Explanation, Normality, ScoreResult, finite_or_none
+from loopsphere.types import EmbedResult, Explanation, LoopScore, Normality, ScoreResult, finite_or_none
 from loopsphere.wording import counted
 
 EMBEDDED_MB = 8.0
@@ -31,8 +31,8 @@ EMBEDDED_MB = 8.0
 MAX_CARRIED_S = 60.0
 """Seconds of the longest loop that the page carries."""
 _SOUNDS = "sounds"
-_UNCARRIED = b"bytes:"
-"""Begins what is remembered of a loop whose sound did not fit in: how large it is."""
+_SOUND_BYTES_PER_S = 14_600
+"""Of Opus in base64, at most; see `opus_base64`."""
 
 
 def write_report(
@@ -140,7 +140,9 @@ def make_report(
     }
     typical = [number[path] for path in result.normal.typical] if result.normal else []
     row_of = {path: row for row, path in enumerate(embedded.paths)}
-    audio_hashes = [embedded.audio_hashes[row_of[path]] for path in paths]
+    audio_hashes = dict(zip(embedded.paths, embedded.audio_hashes, strict=True))
+    heard = dict.fromkeys([*details, *typical, *_neighbours(details)])
+    carried = _carried([result.loops[i] for i in heard], audio_hashes, library, progress)
     places, caption = map_places(embedded.embedding[[row_of[path] for path in paths]])
     root, below, urls = loop_urls(paths, page_folder)
     return ReportData(
@@ -159,7 +161,7 @@ def make_report(
         urls=urls,
         map_caption=caption,
         details=details,
-        audio=_carried([*details, *typical, *_neighbours(details)], paths, audio_hashes, library, progress),
+        audio={number[path]: sound for path, sound in carried.items()},
         typical=typical,
         modes=[
             LoopGroup(f"{counted(mode.n_loops, 'loop', 'loops')} like", [number[mode.prototype]])
@@ -236,56 +238,44 @@ def _neighbours(details: Mapping[int, LoopDetail]) -> list[int]:
 
 
 def _carried(
-    numbers: Iterable[int],
-    paths: Sequence[str],
-    audio_hashes: Sequence[str],
+    wanted: Iterable[LoopScore],
+    audio_hashes: Mapping[str, str],
     library: Library | None,
     progress: Progress,
-) -> dict[int, str]:
-    """Encode loops until the page carries enough; a long one is passed over for a shorter one."""
-    wanted = list(dict.fromkeys(numbers))
-    made_by = f"{code_digest('report/media.py', 'audio')} {library_versions()} {MAX_CARRIED_S}"
-    key_of = {i: hashlib.sha256(f"{audio_hashes[i]} {made_by}".encode()).hexdigest() for i in wanted}
+) -> dict[str, str]:
+    """Encode loops until the page carries enough; a long one is passed over for a shorter one.
+
+    Returns
+    -------
+    carried : dict of path to str
+        Without loops that are gone or changed.
+    """
+    left, paths = EMBEDDED_MB * 1e6, []
+    for loop in wanted:
+        # Before it is encoded: its length tells how large it will be to a few parts in a hundred.
+        expected = loop.duration_s * _SOUND_BYTES_PER_S
+        if loop.duration_s <= MAX_CARRIED_S and expected <= left:
+            paths.append(loop.path)
+            left -= expected
+    made_by = f"{code_digest('report/media.py', 'audio')} {library_versions()}"
+    key_of = {path: hashlib.sha256(f"{audio_hashes[path]} {made_by}".encode()).hexdigest() for path in paths}
     known = {} if library is None else library.made(_SOUNDS, set(key_of.values()))
+    missing = [path for path in paths if key_of[path] not in known]
     new: dict[str, bytes] = {}
-
-    def encode(some: list[int]) -> Iterator[tuple[int, bytes]]:
-        with ThreadPoolExecutor(n_cores()) as pool:
-            sounds = pool.map(lambda i: _packed(paths[i], audio_hashes[i]), some)
-            yield from ((i, sound) for i, sound in zip(some, sounds, strict=True) if sound is not None)
-
-    missing = [i for i in wanted if key_of[i] not in known]
     progress("packing sound", 0, len(missing))
-    for n_done, (i, sound) in enumerate(encode(missing)):
-        new[key_of[i]] = sound
-        progress("packing sound", n_done + 1, len(missing))
-    left, carried = round(EMBEDDED_MB * 1e6), {}
-    for i in wanted:
-        key = key_of[i]
-        sound = new.get(key, known.get(key, b""))
-        if (
-            sound.startswith(_UNCARRIED) and _size(sound) <= left
-        ):  # it did not fit in with other loops before it
-            sound = new[key] = dict(encode([i])).get(i, b"")
-        if _size(sound) > left:
-            new[key] = _UNCARRIED + str(_size(sound)).encode()
-        elif sound:
-            carried[i] = sound.decode()
-            left -= len(sound)
-    new = {key: sound for key, sound in new.items() if sound != known.get(key)}
+    with ThreadPoolExecutor(n_cores()) as pool:
+        hashes = [audio_hashes[path] for path in missing]
+        for n_done, (path, sound) in enumerate(zip(missing, pool.map(_packed, missing, hashes), strict=True)):
+            if sound is not None:
+                new[key_of[path]] = sound
+            progress("packing sound", n_done + 1, len(missing))
     if library is not None and new:
         library.try_to(partial(library.put_made, _SOUNDS, new))
-    return carried
-
-
-def _size(sound: bytes) -> int:
-    """Return how many bytes a sound has, or what is remembered of one that did not fit in."""
-    return int(sound.removeprefix(_UNCARRIED)) if sound.startswith(_UNCARRIED) else len(sound)
+    every = known | new
+    return {path: every[key_of[path]].decode() for path in paths if key_of[path] in every}
 
 
 def _packed(path: str, audio_hash: str) -> bytes | None:
-    """Return a loop's sound as text, none if it is too long to be carried; None if it is gone or another."""
+    """Return a loop's sound as text; None if it is gone or another."""
     waveform = waveform_again(path, OPUS_RATE, audio_hash)
-    if waveform is None:
-        return None
-    return b"" if len(waveform) > MAX_CARRIED_S * OPUS_RATE else opus_base64(waveform).encode()
+    return None if waveform is None else opus_base64(waveform).encode()

@@ -227,24 +227,15 @@ def test_a_page_is_made_again_from_what_is_remembered(
         make_report(replace(result, loops=result.loops[:-1]), some, refuse, tmp_path, library=library)
 
 
-def test_sound_that_did_not_fit_in_is_not_encoded_again_until_it_may(
-    result: ScoreResult, embedded: EmbedResult, located, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_page_carries_what_fits_in_and_passes_over_the_long(
+    result: ScoreResult, embedded: EmbedResult, located, data: ReportData, tmp_path: Path, monkeypatch
 ) -> None:
-    library = open_library(tmp_path / ".loopsphere")
-
-    def carried() -> dict[int, str]:
-        data = make_report(result, embedded, ENCODER, tmp_path, located=located, library=library)
-        return dict(data.audio)
-
-    sounds = make_report(result, embedded, ENCODER, tmp_path, located=located).audio
-    monkeypatch.setattr(reporting, "EMBEDDED_MB", sum(len(sounds[i]) for i in range(3)) / 1e6)
-    few = carried()
-    assert {0, 1, 2} <= set(few) < set(sounds)
-    with monkeypatch.context() as deaf:
-        deaf.setattr(reporting, "waveform_again", None)  # would raise
-        assert carried() == few
-    monkeypatch.setattr(reporting, "EMBEDDED_MB", 8.0)
-    every = carried()
-    assert set(every) == set(sounds)
-    monkeypatch.setattr(reporting, "waveform_again", None)
-    assert carried() == every
+    size_mb = sum(map(len, data.audio.values())) / 1e6
+    monkeypatch.setattr(reporting, "EMBEDDED_MB", size_mb / 2)
+    length_of = dict(zip(embedded.paths, embedded.durations_s.tolist(), strict=True))
+    length_of[result.loops[1].path] = 59.0
+    loops = tuple(replace(loop, duration_s=length_of[loop.path]) for loop in result.loops)
+    carried = make_report(replace(result, loops=loops), embedded, ENCODER, tmp_path, located=located).audio
+    assert 0.25 * size_mb < sum(map(len, carried.values())) / 1e6 <= size_mb / 2
+    assert {0, 2} < set(carried)
+    assert 1 not in carried

@@ -12,8 +12,9 @@ Roth et al. 2022, 'Towards total recall in industrial anomaly detection', arXiv 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,8 @@ from loopsphere.types import Float32Array, TokenGrid
 
 Float64Array = npt.NDArray[np.float64]
 
+Run = Callable[..., Iterable[Any]]
+"""As `map`: a function, and what it is called with in turn."""
 BIN_S = 0.05
 """Seconds of a bin of the curve and of the heat map, at most."""
 _PROJECTED_DIM = 64  # for choosing the coreset only, as in the paper's section 3.2
@@ -106,13 +109,15 @@ class TokenMemory:
         self.usual_share = usual_share
         self.random_state = random_state
 
-    def fit(self, loops: Sequence[Sequence[TokenGrid]]) -> TokenMemory:
+    def fit(self, loops: Sequence[Sequence[TokenGrid]], *, run: Run = map) -> TokenMemory:
         """Remember normal loops, and how far each of them lies from the others.
 
         Parameters
         ----------
         loops : sequence of sequence of TokenGrid
             One grid a stage, the same stages of the same encoder for each loop.
+        run : callable, default=map
+            Such as a pool's `map`; what is remembered is the same.
 
         Returns
         -------
@@ -129,11 +134,13 @@ class TokenMemory:
         rng = np.random.default_rng(self.random_state)
         self._shape = _shape(loops[0])
         self._stages = [
-            _StageMemory([grids[k] for grids in loops], self.n_candidates, self.memory_size, rng)
+            _StageMemory([grids[k] for grids in loops], self.n_candidates, self.memory_size, rng, run)
             for k in range(len(self._shape))
         ]
         self._limit, self._band_limits = 1.0, np.ones(max(n_bands for n_bands, _ in self._shape))
-        curves, heats = zip(*(self._place(loops[i], int(i)) for i in _sample(len(loops), rng)), strict=True)
+        drawn = _sample(len(loops), rng).tolist()
+        placed = run(self._place, (loops[i] for i in drawn), drawn)
+        curves, heats = zip(*placed, strict=True)
         self._limit = max(float(np.quantile(np.concatenate(curves), self.usual_share)), _TINY)
         band_limits = np.quantile(np.concatenate(heats, axis=1), self.usual_share, axis=1)
         self._band_limits = np.maximum(band_limits, _TINY)
@@ -186,7 +193,12 @@ class _StageMemory:
     """The moments of one stage that are kept; distances are scaled so that a normal moment has about 1."""
 
     def __init__(
-        self, grids: Sequence[TokenGrid], n_candidates: int, memory_size: int, rng: np.random.Generator
+        self,
+        grids: Sequence[TokenGrid],
+        n_candidates: int,
+        memory_size: int,
+        rng: np.random.Generator,
+        run: Run,
     ) -> None:
         self._n_bands = grids[0].tokens.shape[2]
         moments = [_steps(grid)[_holds_sound(grid)] for grid in grids]
@@ -199,8 +211,9 @@ class _StageMemory:
         centred = stacked[drawn] - self._centre
         kept = coreset(centred, memory_size, rng)
         self._memory, self._owners = centred[kept], owners[drawn][kept]
-        found = [self.distances(moments[i], int(i)) for i in _sample(len(moments), rng)]
-        distances, parts = zip(*found, strict=True)
+        self._squares = np.square(self._memory).sum(axis=1)
+        sampled = _sample(len(moments), rng).tolist()
+        distances, parts = zip(*run(self.distances, (moments[i] for i in sampled), sampled), strict=True)
         self._scale = np.float32(max(np.median(np.concatenate(distances)), _TINY))
         self._band_scale = np.maximum(np.median(np.concatenate(parts), axis=0), _TINY).astype(np.float32)
 
@@ -209,13 +222,13 @@ class _StageMemory:
 
         Moments of loop `own` are left out, unless nothing else is kept.
         """
-        memory = self._memory
-        if own is not None and (self._owners != own).any():
-            memory = memory[self._owners != own]
         centred = steps - self._centre
         # |x - m|² less |x|², which is the same for all m.
-        nearest = (np.square(memory).sum(axis=1) - 2.0 * centred @ memory.T).argmin(axis=1)
-        apart = (centred - memory[nearest]).reshape(len(steps), self._n_bands, -1)
+        gaps = self._squares - 2.0 * centred @ self._memory.T
+        if own is not None and (self._owners != own).any():
+            gaps[:, self._owners == own] = np.inf
+        nearest = gaps.argmin(axis=1)
+        apart = (centred - self._memory[nearest]).reshape(len(steps), self._n_bands, -1)
         parts = np.linalg.norm(apart, axis=2)
         return np.linalg.norm(parts, axis=1) / self._scale, parts / self._band_scale
 

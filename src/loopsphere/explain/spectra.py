@@ -45,8 +45,9 @@ def power_frames(waveform: Float32Array, n_fft: int, hop_length: int, *, wrap: b
     n_at_once = max(1, _SAMPLES_PER_BLOCK // n_fft)
     for first in range(0, len(starts), n_at_once):
         block = starts[first : first + n_at_once]
-        spectrum = fft.rfft(views[block] * window, axis=1)
-        power[first : first + len(block)] = spectrum.real**2 + spectrum.imag**2
+        spectrum = fft.rfft(views[block] * window, axis=1).view(np.float32)
+        np.square(spectrum, out=spectrum)  # real and imaginary parts in turn
+        np.add(spectrum[:, 0::2], spectrum[:, 1::2], out=power[first : first + len(block)])
     return power
 
 

@@ -43,10 +43,16 @@ def _first_plane(rows: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64]
     """
     # Not scikit-learn's: to import it takes longer than all else that a page of known loops needs.
     centred = rows - rows.mean(axis=0)
-    variances, axes = np.linalg.eigh(centred.T @ centred)
+    is_wide = centred.shape[0] < centred.shape[1]
+    # Of the two products, which have the same eigenvalues, the smaller one.
+    variances, axes = np.linalg.eigh(centred @ centred.T if is_wide else centred.T @ centred)
     total = float(variances.sum())
     if total <= len(rows) * 1e-12:  # one loop, or copies of one, vary in nothing
         return np.zeros((len(rows), 2)), 0.0
+    if is_wide:
+        axes = centred.T @ (axes / np.sqrt(np.maximum(variances, total * 1e-12)))
     axes = axes[:, :-3:-1]
-    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
-    return centred @ axes, float(variances[:-3:-1].sum()) / total
+    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
+    plane = np.zeros((len(rows), 2))
+    plane[:, : axes.shape[1]] = centred @ axes
+    return plane, float(variances[:-3:-1].sum()) / total
