@@ -21,6 +21,7 @@ from loopsphere.encoders.registry import ENCODERS
 from loopsphere.errors import CheckpointError, MissingExtraError, first_line
 from loopsphere.features.config import MelConfig
 from loopsphere.features.mel import mel_filters, mel_power
+from loopsphere.threads import threads_each
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,16 +78,19 @@ def load_encoder(
     from loopsphere.models.yamnet_file import read_yamnet
 
     name = str(name_or_path)
-    checkpoint = read_checkpoint(_find(name), fusion=fusion)
-    mel = _mel_config(checkpoint, name)
-    settings = [dataclasses.asdict(checkpoint.config), dataclasses.asdict(mel)]
-    digest = _hash(settings, checkpoint.state)
-    runtime = TorchRuntime(checkpoint, device, precision)
-    tagger = None
-    if name in ENCODERS and ENCODERS[name].source == "bundled":
-        network = read_yamnet(YAMNET_FILE)
-        digest = _hash([digest, joining_hash(), dataclasses.asdict(network.config)], network.state_dict())
-        tagger = TorchTagger(network, runtime.device, runtime.precision)
+    path = _find(name)
+    # Hundreds of small tensors: threads would wait for each other at every one.
+    with threads_each(1):
+        checkpoint = read_checkpoint(path, fusion=fusion)
+        mel = _mel_config(checkpoint, name)
+        settings = [dataclasses.asdict(checkpoint.config), dataclasses.asdict(mel)]
+        digest = _hash(settings, checkpoint.state)
+        runtime = TorchRuntime(checkpoint, device, precision)
+        tagger = None
+        if name in ENCODERS and ENCODERS[name].source == "bundled":
+            network = read_yamnet(YAMNET_FILE)
+            digest = _hash([digest, joining_hash(), dataclasses.asdict(network.config)], network.state_dict())
+            tagger = TorchTagger(network, runtime.device, runtime.precision)
     return Encoder(
         name=name if name in ENCODERS or not Path(name).exists() else Path(name).name,
         hash=hash_in(digest, runtime.precision),
