@@ -7,6 +7,11 @@ published checkpoints: the time does not depend on their values.
 
     pip install 'loopsphere[dev]'; pip install --no-deps laion-clap==1.1.7 torchlibrosa
     python benchmarks/throughput.py > benchmarks/throughput.md
+
+An older processor can be tried on a newer one, here with the bundled encoder alone:
+
+    ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 OPENBLAS_CORETYPE=Haswell \
+        python benchmarks/throughput.py --only-bundled
 """
 
 from __future__ import annotations
@@ -33,6 +38,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from loopsphere.audio import load_clip
 from loopsphere.embedding import cached_encoder, embed
 from loopsphere.encoders import Encoder
+from loopsphere.encoders.torch_runtime import runtime_summary
 from loopsphere.evaluate.tables import markdown_table
 from loopsphere.library.fingerprint import FINGERPRINT_RATE_HZ, fingerprint
 from loopsphere.model import library_versions
@@ -44,6 +50,9 @@ FILE_RATE_HZ = 44_100
 DURATIONS_S = (2.0, 8.0, 30.0)
 MATRIX_SIZE = 2048
 BAR_RATIO, BAR_SHARE, BAR_LOOPS_PER_S = 4.0, 0.7, 60.0
+BAR_AVX2 = "with AVX2 alone, 35 loops of 2 s and 20 of 8 s"
+CAPS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "OPENBLAS_CORETYPE")
+"""Variables that keep libraries below what the processor has."""
 
 Embed = Callable[[Sequence[str]], np.ndarray]
 
@@ -220,9 +229,9 @@ def bundled(n_loops: int, n_rounds: int, folder: Path) -> list[str]:
     rows = []
     for duration_s in DURATIONS_S:
         paths = write_loops(folder / f"bundled {duration_s:g}s", n_loops, duration_s, seed=2)
-        turns = alternate(
-            {name: ours("bundled", name, None) for name in ("auto", "float32")}, paths, n_rounds
-        )
+        # Where 'auto' is float32, once.
+        names = dict.fromkeys((cached_encoder("bundled", "cpu", "auto").precision, "float32"))
+        turns = alternate({name: ours("bundled", name, None) for name in names}, paths, n_rounds)
         for precision, of in turns.items():
             wall, cpu = (median(getattr(turn, name) for turn in of) for name in ("wall_ms", "cpu_ms"))
             rows.append(
@@ -271,40 +280,32 @@ def kept(work: Callable[[], Any]) -> tuple[Any, float]:
     return results[0], turn.cpu_ms
 
 
-def main() -> None:
-    """Measure, and print the results as Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--loops", type=int, default=16, help="of each length, beside the peers")
-    parser.add_argument("--bundled-loops", type=int, default=192)
-    parser.add_argument("--rounds", type=int, default=5)
-    arguments = parser.parse_args()
-    rates = {name: [] for name in ("float32", "bfloat16")}
-    with tempfile.TemporaryDirectory(prefix="loopsphere-throughput-") as name:
-        folder = Path(name)
-        peers = beside_peers(arguments.loops, arguments.rounds, folder)
-        for precision in rates:
-            rates[precision] = [matrix_rate(getattr(torch, precision)) for _ in range(arguments.rounds)]
-        alone = [row for size in (1, 8) for row in networks(folder / "clap", size, arguments.rounds)]
-        shares = [
-            row
-            for name, source in (("bundled", "bundled"), ("HTSAT-tiny", str(folder / "clap")))
-            for precision in ("auto", "float32")
-            for row in network_share(source, precision, name, (1, 8, 32), arguments.rounds)
-        ]
-        own = bundled(arguments.bundled_loops, arguments.rounds, folder)
-        steps = where_time_goes(arguments.loops, arguments.rounds, folder)
-    versions = ", ".join(f"{name} {version}" for name, version in library_versions().items())
+def machine(rates: dict[str, list[float]]) -> str:
+    """Return what it was measured on: cores, instructions, the rate of products, load."""
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
-    print("# From files to embeddings")
-    print(f"\n`python {' '.join(sys.argv)}`, {arguments.rounds} rounds; {versions}.\n")
-    print(
-        f"{n_cores()} cores of {platform.machine()}, {torch.get_num_threads()} threads; one product of "
-        f"{MATRIX_SIZE} x {MATRIX_SIZE} matrices runs at {median(rates['float32']):.0f} GFLOP/s in float32 "
-        f"and {median(rates['bfloat16']):.0f} in bfloat16 (median). Load of the machine at the end: {load}.\n"
+    caps = ", ".join(f"{name}={os.environ[name]}" for name in CAPS if name in os.environ)
+    of_each = " and ".join(f"{median(of):.0f} GFLOP/s in {name}" for name, of in rates.items())
+    return (
+        f"{n_cores()} cores of {platform.machine()}, {torch.get_num_threads()} threads; torch uses "
+        f"{torch.backends.cpu.get_cpu_capability()}{f' (emulated: {caps})' if caps else ''}; one product of "
+        f"{MATRIX_SIZE} x {MATRIX_SIZE} matrices runs at {of_each} (median). "
+        f"Load of the machine at the end: {load}.\n"
     )
+
+
+def print_beside_peers(n_loops: int, n_rounds: int, folder: Path) -> None:
+    """Measure HTSAT-tiny, ours and the peers', and the networks' share of the matrix rate; print it."""
+    lines = beside_peers(n_loops, n_rounds, folder)
+    alone = [row for size in (1, 8) for row in networks(folder / "clap", size, n_rounds)]
+    shares = [
+        row
+        for name, source in (("bundled", "bundled"), ("HTSAT-tiny", str(folder / "clap")))
+        for precision in ("auto", "float32")
+        for row in network_share(source, precision, name, (1, 8, 32), n_rounds)
+    ]
     print("## HTSAT-tiny with feature fusion, the same weights, file to embedding\n")
     print(f"Bar: {BAR_RATIO:g} times as fast as transformers.\n")
-    print("\n".join(peers))
+    print("\n".join(lines))
     print("\n## HTSAT-tiny alone, from log-mel\n")
     header = ["", "batch", "ms a window", "times slower than ours (wall, processor)"]
     print(markdown_table(header, alone))
@@ -312,10 +313,33 @@ def main() -> None:
     print(f"HTS-AT from log-mel to embedding, the rate of its own precision. Bar: {100 * BAR_SHARE:g} %.\n")
     header = ["encoder", "precision", "batch", "ms a window", "GFLOP a window", "share of the rate"]
     print(markdown_table(header, shares))
-    print(f"\n## The bundled encoder\n\nBar: {BAR_LOOPS_PER_S:g} loops a second.\n")
-    print("\n".join(own))
-    print("\n### Where its time goes\n\nProcessor time on one core, in `auto`.\n")
-    print(steps)
+
+
+def main() -> None:
+    """Measure, and print the results as Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--loops", type=int, default=16, help="of each length, beside the peers")
+    parser.add_argument("--bundled-loops", type=int, default=192)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only-bundled", action="store_true", help="leave out HTSAT-tiny and the peers")
+    arguments = parser.parse_args()
+    versions = ", ".join(f"{name} {version}" for name, version in library_versions().items())
+    print("# From files to embeddings")
+    print(f"\n`python {' '.join(sys.argv)}`, {arguments.rounds} rounds; {versions}.\n")
+    # Without instructions for bfloat16, such a product takes minutes.
+    rates = {
+        name: [matrix_rate(getattr(torch, name)) for _ in range(arguments.rounds)]
+        for name in dict.fromkeys(("float32", runtime_summary("cpu")["precision"]))
+    }
+    with tempfile.TemporaryDirectory(prefix="loopsphere-throughput-") as name:
+        if not arguments.only_bundled:
+            print_beside_peers(arguments.loops, arguments.rounds, Path(name))
+        print(f"\n## The bundled encoder\n\nBar: {BAR_LOOPS_PER_S:g} loops a second; {BAR_AVX2}.\n")
+        print("\n".join(bundled(arguments.bundled_loops, arguments.rounds, Path(name))))
+        print("\n### Where its time goes\n\nProcessor time on one core, in `auto`.\n")
+        print(where_time_goes(arguments.loops, arguments.rounds, Path(name)))
+    print("\n## The machine\n")
+    print(machine(rates))
 
 
 if __name__ == "__main__":
