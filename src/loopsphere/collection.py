@@ -26,6 +26,7 @@ from loopsphere.library.duplicates import (
 )
 from loopsphere.library.moved import MOVED_KIND, have_equals, moved_candidates, moved_sketch
 from loopsphere.library.store import Library
+from loopsphere.room import ROOM
 from loopsphere.threads import workers
 from loopsphere.types import EmbedResult, Float32Array
 
@@ -216,8 +217,9 @@ def _moved_sketches(
     missing = [audio_hash for audio_hash in wanted if audio_hash not in sketches]
 
     def sketch(audio_hash: str) -> Float32Array | None:
-        waveform = waveform_again(wanted[audio_hash], COMPARISON_RATE_HZ, audio_hash)
-        return None if waveform is None else moved_sketch(waveform)
+        with ROOM.one_loop():
+            waveform = waveform_again(wanted[audio_hash], COMPARISON_RATE_HZ, audio_hash)
+            return None if waveform is None else moved_sketch(waveform)
 
     what = "looking for loops moved"
     with workers() as pool:
@@ -245,6 +247,10 @@ def _judged(
     def read(audio_hash: str) -> Float32Array | None:
         return waveform_again(path_of[audio_hash], COMPARISON_RATE_HZ, audio_hash)
 
+    def judged_one(pair: Pair) -> Verdict:
+        with ROOM.one_loop():
+            return judge.verdict(pair)
+
     judge = Judge(question, read, known)
     found: list[Judged] = []
     what = f"comparing loops ({question})"
@@ -252,7 +258,7 @@ def _judged(
         for start in range(0, len(pairs), _AT_A_TIME):
             progress(what, start, len(pairs))
             some = pairs[start : start + _AT_A_TIME]
-            judged = zip(some, pool.map(judge.verdict, some), strict=True)
+            judged = zip(some, pool.map(judged_one, some), strict=True)
             found += [(pair, verdict) for pair, verdict in judged if verdict.kind != "different"]
             if len(judge.new) >= _PAIRS_PER_WRITE:
                 _remember(library, version, judge)

@@ -26,6 +26,7 @@ from loopsphere.library.fingerprint import FINGERPRINT_DIM, FINGERPRINT_KIND, FI
 from loopsphere.library.memory import Memory
 from loopsphere.library.records import FileRecord
 from loopsphere.library.store import Library, now
+from loopsphere.room import ROOM
 from loopsphere.threads import n_cores, threads_each
 from loopsphere.types import Clip, EmbedResult, Float32Array, SkippedFile
 
@@ -299,13 +300,15 @@ def _take_through(
     sample_rate = FINGERPRINT_RATE_HZ if identity is None else identity.sample_rate
     for path in paths:
         try:
-            read, clip = _read(path, sample_rate, memory)
-            if clip is not None:
-                if encoder is None and identity is not None:
-                    raise AudioError("changed while the others were looked at")
-                prints.setdefault(clip.audio_hash, _fingerprint(clip))
-                if encoder is not None:
-                    views.setdefault(clip.audio_hash, encoder.views(clip.waveform))
+            with ROOM.one_loop():
+                read, clip = _read(path, sample_rate, memory)
+                if clip is not None:
+                    if encoder is None and identity is not None:
+                        raise AudioError("changed while the others were looked at")
+                    prints.setdefault(clip.audio_hash, _fingerprint(clip))
+                    if encoder is not None:
+                        views.setdefault(clip.audio_hash, encoder.views(clip.waveform))
+                    del clip  # its waveform, before the next is read
         except (AudioError, FeatureError) as error:
             skipped.append(SkippedFile(path, str(error)))
             continue

@@ -19,7 +19,7 @@ from loopsphere.audio.tags import read_music_tags
 from loopsphere.code import code_digest
 from loopsphere.embedding import Progress, silent
 from loopsphere.encoders.joining import taken_apart
-from loopsphere.errors import surprise
+from loopsphere.errors import AudioError, surprise
 from loopsphere.explain import (
     ATTRIBUTES,
     ATTRIBUTES_VERSION,
@@ -38,6 +38,7 @@ from loopsphere.explain.prototypes import modes, typical
 from loopsphere.explain.sounds import by_register, sounds_of
 from loopsphere.library.store import Library
 from loopsphere.model import library_versions
+from loopsphere.room import ROOM
 from loopsphere.threads import n_cores, workers
 from loopsphere.types import EmbedResult, Explanation, Float32Array, Neighbour, Normality, NormalMode
 
@@ -116,10 +117,13 @@ def _remember(library: Library | None, measured: dict[str, Record]) -> None:
 
 
 def _measured(path: str, audio_hash: str) -> Attributes | None:
-    # What the file holds by now is remembered under no other loop's hash.
-    recording = recording_again(path, audio_hash)
     try:
-        return None if recording is None else measure(recording)
+        with ROOM.one_loop():
+            # What the file holds by now is remembered under no other loop's hash. Without a name here, so
+            # that `measure` can let go of the channels of a long one.
+            return measure(recording_again(path, audio_hash))
+    except AudioError:  # it was readable when it was embedded
+        return None
     except Exception as error:
         warnings.warn(f"{path} was not measured: {surprise(error)}", stacklevel=1)
         return None

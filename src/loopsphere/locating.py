@@ -22,6 +22,7 @@ from loopsphere.features.mel import log_mel
 from loopsphere.library.store import Library
 from loopsphere.model import library_versions
 from loopsphere.report.media import oddness_base64, peaks_base64, spectrum_base64
+from loopsphere.room import ROOM
 from loopsphere.threads import workers
 from loopsphere.types import EmbedResult, Float32Array, ScoreResult, TokenGrid
 
@@ -169,11 +170,12 @@ class _Look:
 
     def grids(self, path: str) -> tuple[TokenGrid, ...] | None:
         """Return a loop's tokens; None where it is gone or changed."""
-        waveform = self._waveform(path)
-        if waveform is None:
-            return None
-        with self._turn:
-            return self._encoder.token_grids(waveform)
+        with ROOM.one_loop():
+            waveform = self._waveform(path)
+            if waveform is None:
+                return None
+            with self._turn:
+                return self._encoder.token_grids(waveform)
 
     def learn(self, normal: Sequence[tuple[TokenGrid, ...]], run: Run) -> None:
         """Take the tokens of normal loops, if they are enough, to compare with."""
@@ -183,16 +185,17 @@ class _Look:
 
     def at(self, path: str) -> Located | None:
         """Return what a loop looks like and where it is odd; None where it is gone or changed."""
-        waveform = self._waveform(path)
-        if waveform is None:
-            return None
-        where = None
-        if self._has_learnt:
-            with self._turn:
-                grids = self._encoder.token_grids(waveform)
-            where = _moments(self._memory.localise(grids))
-        spectrum, shape = _spectrum(waveform, self._encoder.mel)
-        return Located(peaks_base64(waveform, _WAVE_COLUMNS), spectrum, shape, where)
+        with ROOM.one_loop():
+            waveform = self._waveform(path)
+            if waveform is None:
+                return None
+            where = None
+            if self._has_learnt:
+                with self._turn:
+                    grids = self._encoder.token_grids(waveform)
+                where = _moments(self._memory.localise(grids))
+            spectrum, shape = _spectrum(waveform, self._encoder.mel)
+            return Located(peaks_base64(waveform, _WAVE_COLUMNS), spectrum, shape, where)
 
     def _waveform(self, path: str) -> Float32Array | None:
         return waveform_again(path, self._encoder.mel.sample_rate, self._audio_hashes[path])

@@ -64,11 +64,13 @@ class Recording:
     samples : float32 ndarray of shape (n_samples, n_kept)
         The first channel, or the first two where there are more; full scale is 1.
     sample_rate : int
-        Hz, as stored in the file.
+        Hz, of `samples`.
     n_channels : int
         Channels stored in the file.
     audio_hash : str
         As for `Clip`.
+    file_sample_rate : int or None
+        Hz, as stored in the file, where `samples` had to be lowered; None is the same.
     """
 
     path: str
@@ -76,6 +78,7 @@ class Recording:
     sample_rate: int
     n_channels: int
     audio_hash: str
+    file_sample_rate: int | None = None
 
 
 @dataclass(frozen=True)

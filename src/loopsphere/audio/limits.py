@@ -10,6 +10,10 @@ MIN_SAMPLE_RATE_HZ = 4_000
 MAX_SAMPLE_RATE_HZ = 384_000
 MAX_CHANNELS = 32
 
+LONGEST_RECORDING = 28_800_000
+"""Samples of a channel: ten minutes at 48 kHz. What has more is measured at 48 kHz, not at its own rate."""
+LOWERED_RATE_HZ = 48_000
+
 SILENCE_DBFS = -90.0
 """A peak below this, of the mono mix, is silence: one step of 16-bit audio peaks at -90.3 dBFS."""
 

@@ -10,19 +10,27 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import soxr
 
 from loopsphere.audio.decoding import AudioStream, open_stream
 from loopsphere.audio.limits import (
+    LONGEST_RECORDING,
+    LOWERED_RATE_HZ,
+    MAX_DURATION_S,
     MAX_PEAK,
     MIN_DURATION_S,
     SILENCE_DBFS,
     check_format,
     check_not_too_long,
 )
+from loopsphere.audio.samples import Samples
 from loopsphere.errors import AudioError, surprise
+from loopsphere.room import ROOM
 from loopsphere.types import Clip, Float32Array, Recording
 
+_UNKNOWN_S = 60.0
+"""Of a header that says no length; a file that goes on beyond is taken to have the longest."""
+_BYTES_PER_SAMPLE, _BYTES_PER_FRAME = 16, 12
+"""Of a mono mix until it is embedded, of a recording until it is measured; measured on ten minutes."""
 _SILENCE_PEAK = 10.0 ** (SILENCE_DBFS / 20)
 
 
@@ -53,8 +61,7 @@ def _peak(samples: Float32Array) -> float:
     return float(np.maximum(samples.max(), -samples.min()))
 
 
-def _check_levels(mono: Float32Array, channel_peak: float) -> None:
-    peak = _peak(mono)
+def _check_levels(peak: float, channel_peak: float) -> None:
     if not np.isfinite(peak):
         raise AudioError("NaN or infinite samples")
     if peak > MAX_PEAK:
@@ -77,54 +84,70 @@ def _check_length(n_samples: int, stream: AudioStream) -> None:
 
 @dataclass(frozen=True)
 class _Decoded:
-    """A whole file: its mono mix, as many of its channels as were asked for, both at its own rate."""
+    """A whole file: its mono mix, or as many of its channels as were asked for."""
 
-    mono: Float32Array
-    channels: Float32Array
+    samples: Float32Array
     sample_rate: int
+    duration_s: float
+    file_sample_rate: int
     n_channels: int
     audio_hash: str
 
 
-def _decode(stream: AudioStream, n_kept: int) -> _Decoded:
-    """Return the mono mix, the first `n_kept` channels (fewer if there are fewer) and the hash of all."""
+def _n_bytes(duration_s: float, sample_rate: int, n_kept: int | None) -> int:
+    """Return about how much memory it takes to decode and to measure, or to embed, a file."""
+    per_sample = _BYTES_PER_SAMPLE if n_kept is None else _BYTES_PER_FRAME
+    return int(min(duration_s * sample_rate, LONGEST_RECORDING) * per_sample)
+
+
+def _decode(stream: AudioStream, wanted_rate: int | None, n_kept: int | None) -> _Decoded:
+    """Return the mono mix (`n_kept` is None) or the first channels, and the hash of all samples of all.
+
+    Without a wanted rate, it is the stream's own, unless that would be more than `LONGEST_RECORDING`.
+    """
     # Weighted before they are summed, so that the mean of finite samples cannot overflow.
     weights = np.full(stream.n_channels, 1 / stream.n_channels, np.float32)
     digest = hashlib.sha256(f"{stream.sample_rate} {stream.n_channels} ".encode())
-    mono_blocks: list[Float32Array] = []
-    channel_blocks: list[Float32Array] = []
-    n_samples, channel_peak = 0, 0.0
+    kept = Samples(stream.sample_rate, wanted_rate or stream.sample_rate, n_kept, stream.promised_s)
+    ROOM.need(_n_bytes(stream.promised_s or 0.0, kept.sample_rate, n_kept))
+    n_samples, peak, channel_peak = 0, 0.0, 0.0
     for block in stream.blocks:
         digest.update(np.ascontiguousarray(block, "<f4").data)
         with np.errstate(invalid="ignore"):  # infinite minus infinite, refused below
             mono = block @ weights
         n_samples += len(mono)
         check_not_too_long(n_samples / stream.sample_rate)
+        if stream.promised_s is None and n_samples > _UNKNOWN_S * stream.sample_rate:
+            ROOM.need(_n_bytes(MAX_DURATION_S, kept.sample_rate, n_kept))
+        peak = float(np.maximum(peak, _peak(mono)))
         if channel_peak < _SILENCE_PEAK:
             channel_peak = max(channel_peak, _peak(block))
-        mono_blocks.append(mono)
-        if n_kept:
-            channel_blocks.append(block[:, :n_kept].copy())
+        kept.add(mono if n_kept is None else block[:, :n_kept])
+        if wanted_rate is None and n_samples > LONGEST_RECORDING and kept.sample_rate > LOWERED_RATE_HZ:
+            kept = kept.lowered(LOWERED_RATE_HZ)
     _check_length(n_samples, stream)
-    waveform = np.concatenate(mono_blocks)
-    _check_levels(waveform, channel_peak)
+    _check_levels(peak, channel_peak)
     return _Decoded(
-        mono=waveform,
-        channels=np.concatenate(channel_blocks) if n_kept else waveform[:, None][:, :0],
-        sample_rate=stream.sample_rate,
+        samples=kept.whole(),
+        sample_rate=kept.sample_rate,
+        duration_s=n_samples / stream.sample_rate,
+        file_sample_rate=stream.sample_rate,
         n_channels=stream.n_channels,
         audio_hash=digest.hexdigest(),
     )
 
 
-def _decode_file(path: str | os.PathLike[str], n_kept: int = 0) -> _Decoded:
+def _decode_file(
+    path: str | os.PathLike[str], wanted_rate: int | None = None, max_kept: int | None = None
+) -> _Decoded:
     with _open(path) as file:
         try:
             with open_stream(file) as stream:
                 check_format(stream.sample_rate, stream.n_channels)
                 if stream.promised_s is not None:
                     check_not_too_long(stream.promised_s)
-                return _decode(stream, n_kept)
+                n_kept = None if max_kept is None else min(max_kept, stream.n_channels)
+                return _decode(stream, wanted_rate, n_kept)
         except AudioError:
             raise
         except OSError as error:  # a disk or network that fails
@@ -167,16 +190,13 @@ def load_clip(path: str | os.PathLike[str], sample_rate: int) -> Clip:
     >>> clip.waveform.dtype, clip.sample_rate  # doctest: +SKIP
     (dtype('float32'), 48000)
     """
-    decoded = _decode_file(path)
-    waveform = decoded.mono
-    if sample_rate != decoded.sample_rate:
-        waveform = soxr.resample(waveform, decoded.sample_rate, sample_rate, quality="HQ")
+    decoded = _decode_file(path, sample_rate)
     return Clip(
         path=os.fspath(path),
-        waveform=waveform,
+        waveform=decoded.samples,
         sample_rate=sample_rate,
-        duration_s=len(decoded.mono) / decoded.sample_rate,
-        file_sample_rate=decoded.sample_rate,
+        duration_s=decoded.duration_s,
+        file_sample_rate=decoded.file_sample_rate,
         n_channels=decoded.n_channels,
         audio_hash=decoded.audio_hash,
     )
@@ -208,6 +228,8 @@ def waveform_again(path: str | os.PathLike[str], sample_rate: int, audio_hash: s
 def load_recording(path: str | os.PathLike[str]) -> Recording:
     """Decode one file as it is stored: its own rate, its first two channels.
 
+    More than 28.8 million samples, ten minutes at 48 kHz, are brought to 48 kHz.
+
     Parameters
     ----------
     path : str or path-like
@@ -222,20 +244,22 @@ def load_recording(path: str | os.PathLike[str]) -> Recording:
     AudioError
         As for `load_clip`: what the one refuses, the other refuses.
     """
-    decoded = _decode_file(path, n_kept=2)
+    decoded = _decode_file(path, max_kept=2)
     return Recording(
         path=os.fspath(path),
-        samples=decoded.channels,
+        samples=decoded.samples,
         sample_rate=decoded.sample_rate,
         n_channels=decoded.n_channels,
         audio_hash=decoded.audio_hash,
+        file_sample_rate=None
+        if decoded.sample_rate == decoded.file_sample_rate
+        else decoded.file_sample_rate,
     )
 
 
-def recording_again(path: str | os.PathLike[str], audio_hash: str) -> Recording | None:
-    """Return a loop that was read before, as `load_recording` does; None where `waveform_again` is."""
-    try:
-        recording = load_recording(path)
-    except AudioError:
-        return None
-    return recording if recording.audio_hash == audio_hash else None
+def recording_again(path: str | os.PathLike[str], audio_hash: str) -> Recording:
+    """Return a loop that was read before, as `load_recording` does; an error where it holds another now."""
+    recording = load_recording(path)
+    if recording.audio_hash != audio_hash:
+        raise AudioError("it has changed since it was embedded")
+    return recording

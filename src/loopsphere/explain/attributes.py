@@ -36,7 +36,7 @@ class Attributes:
     loudness_lufs: float | None
     peak_dbfs: float
     crest_db: float
-    clipped_share: float
+    clipped_share: float | None
     dc_offset: float
     resolution_bits: float | None
     quiet_db: float
@@ -96,22 +96,36 @@ def measure(recording: Recording) -> Attributes:
         The same for the same samples.
     """
     samples, rate = recording.samples, recording.sample_rate
+    # Another rate rounds flat tops off and fills the gaps between levels.
+    is_as_stored = recording.file_sample_rate is None
+    silent = continuity.silences(samples, rate)
+    of_channels: dict[str, Any] = {
+        "duration_s": len(samples) / rate,
+        "sample_rate_hz": float(recording.file_sample_rate or rate),
+        "n_channels": float(recording.n_channels),
+        "loudness_lufs": levels.loudness_lufs(samples, rate),
+        "peak_dbfs": levels.peak_dbfs(samples),
+        "crest_db": levels.crest_db(samples),
+        "clipped_share": levels.clipped_share(samples) if is_as_stored else None,
+        "dc_offset": levels.dc_offset(samples),
+        "resolution_bits": levels.resolution_bits(samples) if is_as_stored else None,
+        "stereo_width": levels.stereo_width(samples),
+        "mono_loss_db": levels.mono_loss_db(samples),
+        "silence_head_s": silent.head_s,
+        "silence_tail_s": silent.tail_s,
+        "gap_s": silent.gap_s,
+        "gap_start_s": silent.gap_start_s,
+        "dropout_s": silent.dropout_s,
+        "dropout_start_s": silent.dropout_start_s,
+    }
     mono = samples.mean(axis=1, dtype=np.float32) if samples.shape[1] > 1 else samples[:, 0]
     if not np.any(mono):
         # The two channels cancel exactly: one of them says what the loop is like.
         mono = samples[:, 0]
+    del recording, samples  # 230 MB of ten minutes, if the caller has let go of them as well
     spectrum = timbre.timbre(mono, rate)
-    silent = continuity.silences(samples, rate)
     return Attributes(
-        duration_s=len(samples) / rate,
-        sample_rate_hz=float(rate),
-        n_channels=float(recording.n_channels),
-        loudness_lufs=levels.loudness_lufs(samples, rate),
-        peak_dbfs=levels.peak_dbfs(samples),
-        crest_db=levels.crest_db(samples),
-        clipped_share=levels.clipped_share(samples),
-        dc_offset=levels.dc_offset(samples),
-        resolution_bits=levels.resolution_bits(samples),
+        **of_channels,
         quiet_db=timbre.quiet_db(mono, rate),
         brightness_hz=spectrum.centroid_hz,
         low_end_share=spectrum.low_end_share,
@@ -120,15 +134,7 @@ def measure(recording: Recording) -> Attributes:
         hum_db=timbre.hum_db(mono, rate),
         **_rhythm(mono, rate),
         **_tonality(mono, rate),
-        stereo_width=levels.stereo_width(samples),
-        mono_loss_db=levels.mono_loss_db(samples),
         seam_db=continuity.seam_db(mono, rate),
-        silence_head_s=silent.head_s,
-        silence_tail_s=silent.tail_s,
-        gap_s=silent.gap_s,
-        gap_start_s=silent.gap_start_s,
-        dropout_s=silent.dropout_s,
-        dropout_start_s=silent.dropout_start_s,
     )
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from loopsphere.explain.levels import peak
+from loopsphere.explain.spectra import pieces
 from loopsphere.types import Float32Array
 
 _HOP_S = 0.001
@@ -59,9 +61,8 @@ def silences(samples: Float32Array, sample_rate: int) -> Silences:
     """
     n_hop = max(1, round(_HOP_S * sample_rate))
     hop_s = n_hop / sample_rate
-    magnitude = np.abs(samples).max(axis=1)
-    starts = np.arange(0, len(magnitude), n_hop)
-    envelope = np.maximum.reduceat(magnitude, starts)
+    parts = pieces(len(samples), multiple=n_hop)
+    envelope = np.concatenate([_envelope(samples[part], n_hop) for part in parts])
     envelope_db = 20.0 * np.log10(np.maximum(envelope / envelope.max(), 1e-6))
     sounding = np.flatnonzero(envelope_db > _EDGE_DB)
     first, last = int(sounding[0]), int(sounding[-1])
@@ -84,6 +85,11 @@ def silences(samples: Float32Array, sample_rate: int) -> Silences:
     )
 
 
+def _envelope(samples: Float32Array, n_hop: int) -> Float32Array:
+    magnitude = np.abs(samples).max(axis=1)
+    return np.maximum.reduceat(magnitude, np.arange(0, len(magnitude), n_hop))
+
+
 def seam_db(waveform: Float32Array, sample_rate: int) -> float | None:
     """Measure the click where the end meets the start.
 
@@ -103,10 +109,13 @@ def seam_db(waveform: Float32Array, sample_rate: int) -> float | None:
     n_context = int(_SEAM_CONTEXT_S * sample_rate)
     if len(waveform) < 4 * n_context:
         return None
-    scaled = waveform / np.abs(waveform).max()
-    bends = np.abs(np.diff(scaled, 2))
-    around = np.concatenate([scaled[-3:], scaled[:3]])
+    highest = np.float32(peak(waveform))
+    bends = np.empty(len(waveform) - 2, dtype=np.float32)
+    for piece in pieces(len(bends)):
+        bends[piece] = np.abs(np.diff(waveform[piece.start : piece.stop + 2] / highest, 2))
+    around = np.concatenate([waveform[-3:], waveform[:3]]) / highest
     at_seam = float(np.abs(np.diff(around, 2)).max())
     near = np.concatenate([bends[-n_context:], bends[:n_context]])
-    usual = max(float(np.quantile(near, 0.99)), float(np.quantile(bends, 0.999)), _INAUDIBLE_JUMP)
+    sharpest = float(np.quantile(bends, 0.999, overwrite_input=True))
+    usual = max(float(np.quantile(near, 0.99)), sharpest, _INAUDIBLE_JUMP)
     return float(20.0 * np.log10(max(at_seam, 1e-6) / usual))

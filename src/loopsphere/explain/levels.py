@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from loopsphere.explain.spectra import pieces
 from loopsphere.types import Float32Array
 
-_LUFS_BLOCK_S = 0.4
+if TYPE_CHECKING:
+    from pyloudnorm import Meter
+
+_LUFS_BLOCK_S, _LUFS_STEP_S = 0.4, 0.1
+_ABSOLUTE_GATE_LUFS, _RELATIVE_GATE_LU = -70.0, -10.0
 _N_LEVELS = 32767
 # A flat top: so many samples in a row within one and a half steps of 16 bits of the extreme.
 _FLAT_TOP = 1.5 / 32768
@@ -22,6 +28,17 @@ _SILENT_POWER = 1e-12
 def decibels(power: float) -> float:
     """Return 10 log10 of a power, at least -120."""
     return float(10.0 * np.log10(max(power, _SILENT_POWER)))
+
+
+def peak(samples: Float32Array) -> float:
+    """Return the largest magnitude."""
+    return float(max(samples.max(), -samples.min()))
+
+
+def mean_square(samples: Float32Array) -> float:
+    """Return the mean of the squares of all samples of all channels."""
+    total = sum(np.square(samples[piece]).sum(dtype=np.float64) for piece in pieces(len(samples)))
+    return float(total / samples.size)
 
 
 def loudness_lufs(samples: Float32Array, sample_rate: int) -> float | None:
@@ -47,21 +64,47 @@ def loudness_lufs(samples: Float32Array, sample_rate: int) -> float | None:
     n_block = int(np.ceil(_LUFS_BLOCK_S * sample_rate)) + 1
     if len(samples) < n_block:
         samples = np.tile(samples, (-(-n_block // len(samples)), 1))
+    meter = pyloudnorm.Meter(sample_rate)
+    step = round(_LUFS_STEP_S * sample_rate)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # means of no blocks, where all are gated
-        loudness = float(pyloudnorm.Meter(sample_rate).integrated_loudness(samples))
+        if len(list(pieces(len(samples), multiple=step))) == 1:
+            loudness = float(meter.integrated_loudness(samples))
+        else:  # in smaller pieces, because pyloudnorm takes four times as much
+            parts = pieces(len(samples), width=4, multiple=step)
+            loudness = _gated([_block_loudness(samples, part, meter) for part in parts])
     return loudness if np.isfinite(loudness) else None
+
+
+def _block_loudness(samples: Float32Array, part: slice, meter: Meter) -> npt.NDArray[np.float64]:
+    """Return the loudness of the gating blocks that begin in a part of a long recording."""
+    overlap = round((_LUFS_BLOCK_S - _LUFS_STEP_S) * meter.rate)
+    heard = samples[part.start : part.stop + overlap]
+    if len(heard) <= _LUFS_BLOCK_S * meter.rate:  # a rest shorter than a block
+        return np.empty(0)
+    meter.integrated_loudness(heard)
+    return np.array(meter.blockwise_loudness)
+
+
+def _gated(blocks: list[npt.NDArray[np.float64]]) -> float:
+    loudness = np.concatenate(blocks)
+    loudness = loudness[loudness >= _ABSOLUTE_GATE_LUFS]
+    lowest = _mean_loudness(loudness) + _RELATIVE_GATE_LU
+    return _mean_loudness(loudness[loudness > lowest])
+
+
+def _mean_loudness(loudness: npt.NDArray[np.float64]) -> float:
+    return float(10.0 * np.log10(np.mean(10.0 ** (loudness / 10.0))))
 
 
 def peak_dbfs(samples: Float32Array) -> float:
     """Return the highest sample peak of all channels, in dB relative to full scale."""
-    return decibels(float(np.abs(samples).max()) ** 2)
+    return decibels(peak(samples) ** 2)
 
 
 def crest_db(samples: Float32Array) -> float:
     """Return by how many dB the peak lies above the RMS of all channels; a square wave has 0, a sine 3."""
-    mean_square = float(np.mean(np.square(samples, dtype=np.float32), dtype=np.float64))
-    return peak_dbfs(samples) - decibels(mean_square)
+    return peak_dbfs(samples) - decibels(mean_square(samples))
 
 
 def clipped_share(samples: Float32Array) -> float:
@@ -81,20 +124,22 @@ def clipped_share(samples: Float32Array) -> float:
 
 
 def _clipped_share(channel: Float32Array) -> float:
-    peak = float(np.abs(channel).max())
-    if peak == 0.0 or len(channel) <= _MIN_FLAT_SAMPLES:
+    highest = peak(channel)
+    if highest == 0.0 or len(channel) <= _MIN_FLAT_SAMPLES:
         return 0.0
     n_clipped = 0
     for sign in (1, -1):
-        extreme = float((channel * np.float32(sign)).max())
-        if extreme < 0.3 * peak:
+        extreme = float(channel.max() if sign > 0 else -channel.min())
+        if extreme < 0.3 * highest:
             continue
-        is_flat = channel * np.float32(sign) >= extreme - _FLAT_TOP * peak
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], is_flat.view(np.int8), [0]])))
+        least = np.float32(extreme - _FLAT_TOP * highest)
+        is_flat = np.zeros(len(channel) + 2, dtype=np.int8)  # between two ends that are not
+        is_flat[1:-1] = channel >= least if sign > 0 else channel <= -least
+        edges = np.flatnonzero(np.diff(is_flat))
         starts, ends = edges[::2], edges[1::2]
         entry = np.abs(channel[starts] - channel[np.maximum(starts - 1, 0)])
         counts = ends - starts
-        is_clip = (counts >= _MIN_FLAT_SAMPLES) & (entry > _MIN_ENTRY * _FLAT_TOP * peak)
+        is_clip = (counts >= _MIN_FLAT_SAMPLES) & (entry > _MIN_ENTRY * _FLAT_TOP * highest)
         n_clipped += int(counts[is_clip].sum())
     return n_clipped / len(channel)
 
@@ -116,11 +161,14 @@ def resolution_bits(samples: Float32Array) -> float | None:
     bits : float or None
         From the gaps between the levels that occur; None where hardly any do.
     """
-    peak = float(np.abs(samples).max())
-    if peak == 0.0:
+    highest = peak(samples)
+    if highest == 0.0:
         return None
-    levels = np.rint(samples[:, 0] * np.float32(_N_LEVELS / peak)).astype(np.int32) + _N_LEVELS
-    used = np.flatnonzero(np.bincount(levels, minlength=2 * _N_LEVELS + 1))
+    is_used = np.zeros(2 * _N_LEVELS + 1, dtype=bool)
+    for piece in pieces(len(samples)):
+        levels = np.rint(samples[piece, 0] * np.float32(_N_LEVELS / highest)).astype(np.int32)
+        is_used[levels + _N_LEVELS] = True
+    used = np.flatnonzero(is_used)
     if len(used) < 4:
         return None
     step = float(np.quantile(np.diff(used), 0.1))
@@ -162,13 +210,20 @@ def mono_loss_db(samples: Float32Array) -> float | None:
 
 
 def _mid_side_power(samples: Float32Array) -> tuple[float, float]:
-    left, right = samples[:, 0], samples[:, 1]
-    mid, side = np.square(left + right).mean(dtype=np.float64), np.square(left - right).mean(dtype=np.float64)
-    return float(mid), float(side)
+    mid = side = 0.0
+    for piece in pieces(len(samples)):
+        left, right = samples[piece, 0], samples[piece, 1]
+        mid += float(np.square(left + right).sum(dtype=np.float64))
+        side += float(np.square(left - right).sum(dtype=np.float64))
+    return mid / len(samples), side / len(samples)
 
 
 def rms_frames(waveform: Float32Array, n_frame: int) -> npt.NDArray[np.float64]:
     """Return the RMS of consecutive pieces of `n_frame` samples, the last one left out if it is shorter."""
-    n_frames = max(1, len(waveform) // n_frame)
-    pieces = waveform[: n_frames * n_frame].reshape(n_frames, -1)
-    return np.sqrt(np.mean(np.square(pieces), axis=1, dtype=np.float64))
+    n_frame = min(n_frame, len(waveform))
+    n_whole = len(waveform) // n_frame * n_frame
+    means = [
+        np.mean(np.square(waveform[piece].reshape(-1, n_frame)), axis=1, dtype=np.float64)
+        for piece in pieces(n_whole, multiple=n_frame)
+    ]
+    return np.sqrt(np.concatenate(means))

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import fft, ndimage
 
 from loopsphere.explain.quantiles import weighted_quantile
-from loopsphere.explain.spectra import band_matrix, power_frames
+from loopsphere.explain.spectra import band_matrix, pieces, power_blocks
 from loopsphere.types import Float32Array
 
 FloatArray = npt.NDArray[np.float64]
@@ -83,9 +83,10 @@ def onset_curve(waveform: Float32Array, sample_rate: int) -> OnsetCurve:
     Böck and Widmer 2013, 'Maximum filter vibrato suppression for onset detection', DAFx.
     """
     hop = max(1, round(_HOP_S * sample_rate))
-    power = power_frames(waveform, _N_FFT, hop, wrap=True)
     edges = np.geomspace(40.0, 0.48 * sample_rate, _N_BANDS + 2).astype(np.float32)
-    bands = np.sqrt(power @ band_matrix(edges, sample_rate, _N_FFT))
+    filters = band_matrix(edges, sample_rate, _N_FFT)
+    blocks = power_blocks(waveform, _N_FFT, hop, wrap=True)
+    bands = np.sqrt(np.concatenate([power @ filters for power in blocks]))
     level = np.log1p(np.float32(1000.0 / max(float(bands.max()), 1e-12)) * bands)
     # Against the neighbourhood's loudest band two frames earlier: vibrato is no onset.
     before = ndimage.maximum_filter1d(np.roll(level, 3, axis=0), 3, axis=1)
@@ -176,8 +177,12 @@ def _pulse(repeats: FloatArray, counts: FloatArray) -> FloatArray:
 def _on_grid(curve: OnsetCurve, counts: FloatArray) -> FloatArray:
     """Return how well the onsets agree on a grid of sixteenths, 0 to 1, wherever that grid begins."""
     weights = curve.strength[curve.onsets]
-    turns = np.outer(4 * counts / len(curve.strength), curve.onsets)
-    return np.asarray(np.abs(np.exp(2j * np.pi * turns) @ weights) / weights.sum())
+    agreement: FloatArray = np.empty(len(counts))
+    for rows in pieces(len(counts), width=16 * len(curve.onsets)):
+        turns = np.outer(4 * counts[rows] / len(curve.strength), curve.onsets)
+        agreement[rows] = np.abs(np.exp(2j * np.pi * turns) @ weights)
+    agreement /= weights.sum()
+    return agreement
 
 
 def _count_weights(beats: FloatArray) -> FloatArray:

@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy import fft
 
 from loopsphere.types import Float32Array
 
 _SAMPLES_PER_BLOCK = 2**17  # of frames; their spectra stay in the cache of a core
+_SAMPLES_AT_ONCE = 2**23
+"""Of a waveform (175 s at 48 kHz), or values of its spectra; what is longer is taken piece by piece."""
 
 
-def power_frames(waveform: Float32Array, n_fft: int, hop_length: int, *, wrap: bool = False) -> Float32Array:
-    """Return the power spectrum of Hann-windowed frames.
+def pieces(n_rows: int, *, width: int = 1, multiple: int = 1) -> Iterator[slice]:
+    """Yield the rows of something long in slices that are worked on one after the other.
+
+    Parameters
+    ----------
+    n_rows : int
+        Samples of a waveform, say. A usual loop is one slice.
+    width : int
+        Values of a row.
+    multiple : int
+        Each slice but the last has a multiple of so many rows.
+    """
+    step = max(1, _SAMPLES_AT_ONCE // max(width, 1) // multiple) * multiple
+    for start in range(0, n_rows, step):
+        yield slice(start, min(start + step, n_rows))
+
+
+def power_frames(waveform: Float32Array, n_fft: int, hop_length: int) -> Float32Array:
+    """Return the power spectrum of all frames; see `power_blocks`."""
+    blocks = list(power_blocks(waveform, n_fft, hop_length))
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+
+def power_blocks(
+    waveform: Float32Array, n_fft: int, hop_length: int, *, wrap: bool = False, n_bins: int | None = None
+) -> Iterator[Float32Array]:
+    """Yield the power spectra of Hann-windowed frames, those of a long waveform in several blocks.
 
     Parameters
     ----------
@@ -21,17 +50,20 @@ def power_frames(waveform: Float32Array, n_fft: int, hop_length: int, *, wrap: b
     wrap : bool
         Frames are centred on multiples of the hop and reach around the end, as the loop does when it repeats;
         else they lie within the waveform, which is padded with silence if it is shorter than one.
+    n_bins : int or None
+        So many of the lowest bins are kept; None keeps all.
 
-    Returns
-    -------
-    power : float32 ndarray of shape (n_frames, n_fft // 2 + 1)
+    Yields
+    ------
+    power : float32 ndarray of shape (n_frames, n_fft // 2 + 1) or (n_frames, n_bins)
         A full-scale sine peaks at 0.25 whatever the length of the frame.
     """
     if wrap:
         n_frames = max(1, round(len(waveform) / hop_length))
         # Not rounded to the hop: the last frame is as far from the first as any two neighbours.
         starts = np.round(np.arange(n_frames) * (len(waveform) / n_frames)).astype(np.int64)
-        padded = np.take(waveform, np.arange(-(n_fft // 2), len(waveform) + n_fft), mode="wrap")
+        before = np.take(waveform, np.arange(-(n_fft // 2), 0), mode="wrap")
+        padded = np.concatenate([before, waveform, np.take(waveform, np.arange(n_fft), mode="wrap")])
     else:
         padded = waveform
         if len(waveform) < n_fft:
@@ -41,14 +73,18 @@ def power_frames(waveform: Float32Array, n_fft: int, hop_length: int, *, wrap: b
     window = (0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
     window *= np.float32(1.0 / window.sum())
     views = np.lib.stride_tricks.sliding_window_view(padded, n_fft)
-    power = np.empty((len(starts), n_fft // 2 + 1), np.float32)
+    kept = n_fft // 2 + 1 if n_bins is None else n_bins
     n_at_once = max(1, _SAMPLES_PER_BLOCK // n_fft)
-    for first in range(0, len(starts), n_at_once):
-        block = starts[first : first + n_at_once]
-        spectrum = fft.rfft(views[block] * window, axis=1).view(np.float32)
-        np.square(spectrum, out=spectrum)  # real and imaginary parts in turn
-        np.add(spectrum[:, 0::2], spectrum[:, 1::2], out=power[first : first + len(block)])
-    return power
+    n_rows = max(1, _SAMPLES_AT_ONCE // kept // n_at_once) * n_at_once
+    for start in range(0, len(starts), n_rows):
+        rows = starts[start : start + n_rows]
+        power = np.empty((len(rows), kept), np.float32)
+        for first in range(0, len(rows), n_at_once):
+            block = rows[first : first + n_at_once]
+            spectrum = fft.rfft(views[block] * window, axis=1).view(np.float32)[:, : 2 * kept]
+            np.square(spectrum, out=spectrum)  # real and imaginary parts in turn
+            np.add(spectrum[:, 0::2], spectrum[:, 1::2], out=power[first : first + len(block)])
+        yield power
 
 
 def band_matrix(edges_hz: Float32Array, sample_rate: int, n_fft: int) -> Float32Array:

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from loopsphere.explain.levels import decibels, rms_frames
-from loopsphere.explain.spectra import power_frames
+from loopsphere.explain.levels import decibels, mean_square, rms_frames
+from loopsphere.explain.spectra import power_blocks
 from loopsphere.types import Float32Array
 
 _FRAME_S = 0.046
 _LOW_END_HZ = 150.0
 _FLATNESS_BAND_HZ = (200.0, 10_000.0)
 _LEAST_FLATNESS = 1e-3  # below, nobody hears noise
+_LEAST_POWER = 1e-20  # far below what is not silent
 _CUTOFF_FROM_HZ = 5_000.0
 _CUTOFF_DROP_DB = 18.0
 _CUTOFF_BAND_HZ = 500.0
@@ -61,21 +62,26 @@ def timbre(waveform: Float32Array, sample_rate: int) -> Timbre:
     timbre : Timbre
     """
     n_fft = 2 ** round(np.log2(_FRAME_S * sample_rate))
-    power = power_frames(waveform, n_fft, n_fft // 2)
-    bins_hz = np.arange(power.shape[1], dtype=np.float32) * np.float32(sample_rate / n_fft)
-    frame_power = power.sum(axis=1, dtype=np.float64)
+    bins_hz = np.arange(n_fft // 2 + 1, dtype=np.float32) * np.float32(sample_rate / n_fft)
+    is_in_band = (bins_hz >= _FLATNESS_BAND_HZ[0]) & (bins_hz <= _FLATNESS_BAND_HZ[1])
+    frame_powers, centroids, flatness = [], [], []
+    power_sum, n_frames, loudest = np.zeros(len(bins_hz)), 0, np.float32(_LEAST_POWER)
+    for power in power_blocks(waveform, n_fft, n_fft // 2):
+        frame_powers.append(power.sum(axis=1, dtype=np.float64))
+        magnitude = np.sqrt(power)
+        centroids.append((magnitude @ bins_hz) / np.maximum(magnitude.sum(axis=1), 1e-20))
+        power_sum += power.sum(axis=0, dtype=np.float64)
+        n_frames += len(power)
+        # Relative to the loudest frame, so that a change of gain does not change what is counted as zero.
+        loudest = max(loudest, power.max())
+        floored = power[:, is_in_band] + np.float32(1e-10 * loudest)
+        flatness.append(np.exp(np.log(floored).mean(axis=1)) / floored.mean(axis=1))
+    frame_power, mean_power = np.concatenate(frame_powers), power_sum / n_frames
     weights = frame_power / frame_power.sum()
-    magnitude = np.sqrt(power)
-    centroids = (magnitude @ bins_hz) / np.maximum(magnitude.sum(axis=1), 1e-20)
-    mean_power = power.mean(axis=0, dtype=np.float64)
-    in_band = power[:, (bins_hz >= _FLATNESS_BAND_HZ[0]) & (bins_hz <= _FLATNESS_BAND_HZ[1])]
-    # Relative to the loudest frame, so that a change of gain does not change what is counted as zero.
-    floored = in_band + np.float32(1e-10 * power.max())
-    flatness = np.exp(np.log(floored).mean(axis=1)) / floored.mean(axis=1)
     return Timbre(
-        centroid_hz=float(centroids @ weights),
+        centroid_hz=float(np.concatenate(centroids) @ weights),
         low_end_share=float(mean_power[bins_hz < _LOW_END_HZ].sum() / mean_power.sum()),
-        flatness=max(float(flatness @ weights), _LEAST_FLATNESS),
+        flatness=max(float(np.concatenate(flatness) @ weights), _LEAST_FLATNESS),
         cutoff_hz=_cutoff_hz(mean_power, sample_rate / n_fft),
     )
 
@@ -118,11 +124,11 @@ def hum_db(waveform: Float32Array, sample_rate: int) -> float | None:
     n_fft = round(_HUM_FRAME_S * sample_rate)
     if len(waveform) < 2 * n_fft:
         return None
-    power = power_frames(waveform, n_fft, n_fft // 2)
     # What sounds at all times: the quietest frames but one in eight; of nothing above the overtones.
     highest = round(max(_MAINS_HZ) * max(_MAINS_OVERTONES) * n_fft / sample_rate)
-    steady = np.quantile(power[:, : highest + 5], 0.125, axis=0)
-    total = float(np.mean(np.square(waveform), dtype=np.float64))
+    power = np.concatenate(list(power_blocks(waveform, n_fft, n_fft // 2, n_bins=highest + 5)))
+    steady = np.quantile(power, 0.125, axis=0)
+    total = mean_square(waveform)
     best = 0.0
     for mains_hz in _MAINS_HZ:
         tones = []

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from loopsphere.explain.names import Key
 from loopsphere.explain.quantiles import weighted_quantile
-from loopsphere.explain.spectra import power_frames
+from loopsphere.explain.spectra import pieces, power_frames
 from loopsphere.types import Float32Array
 
 FloatArray = npt.NDArray[np.float64]
@@ -143,9 +143,32 @@ class _Peaks:
 
 def _peaks(power: Float32Array) -> _Peaks:
     """Find what stands out: local maxima ten times above their surroundings, to a fraction of a bin."""
-    log_power = np.log(power + np.float32(1e-12) * power.max())
+    floor = np.float32(1e-12) * power.max()
+    frames, places, log_magnitudes = [], [], []
+    near = total = 0.0
+    for rows in pieces(len(power), width=power.shape[1]):
+        log_power = np.log(power[rows] + floor)
+        of_block, bins = np.nonzero(_is_peak(log_power))
+        left, middle, right = (log_power[of_block, bins + d].astype(np.float64) for d in (-1, 0, 1))
+        frames.append(of_block + rows.start)
+        places.append(bins + 0.5 * (left - right) / (left - 2 * middle + right))
+        log_magnitudes.append(0.5 * middle)
+        magnitude = np.sqrt(power[rows])
+        for d in (-1, 0, 1):
+            beside = np.clip(bins + d, 0, power.shape[1] - 1)
+            near += float(magnitude[of_block, beside].sum(dtype=np.float64))
+        total += float(magnitude.sum(dtype=np.float64))
+    return _Peaks(
+        np.concatenate(frames),
+        np.concatenate(places) * (TONAL_RATE_HZ / _N_FFT),
+        np.exp(np.concatenate(log_magnitudes)),
+        near / total,
+    )
+
+
+def _is_peak(log_power: Float32Array) -> npt.NDArray[np.bool_]:
     surroundings = ndimage.uniform_filter1d(log_power, 41, axis=1)
-    is_peak = np.zeros(power.shape, dtype=np.bool_)
+    is_peak = np.zeros(log_power.shape, dtype=np.bool_)
     inner = log_power[:, 1:-1]
     is_peak[:, 1:-1] = (
         (inner > log_power[:, :-2])
@@ -154,19 +177,7 @@ def _peaks(power: Float32Array) -> _Peaks:
         & (inner > log_power.max(axis=1, keepdims=True) + np.float32(np.log(_PEAK_FLOOR)))
     )
     is_peak[:, :_LOWEST_BIN] = False
-    frames, bins = np.nonzero(is_peak)
-    left, middle, right = (log_power[frames, bins + d].astype(np.float64) for d in (-1, 0, 1))
-    shift = 0.5 * (left - right) / (left - 2 * middle + right)
-    magnitude = np.sqrt(power)
-    near = sum(
-        magnitude[frames, np.clip(bins + d, 0, power.shape[1] - 1)].sum(dtype=np.float64) for d in (-1, 0, 1)
-    )
-    return _Peaks(
-        frames,
-        (bins + shift) * (TONAL_RATE_HZ / _N_FFT),
-        np.exp(0.5 * middle),
-        float(near / magnitude.sum(dtype=np.float64)),
-    )
+    return is_peak
 
 
 def _pitch_image(peaks: _Peaks, n_frames: int) -> FloatArray:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from loopsphere.errors import FeatureError
 from loopsphere.features.config import MelConfig
-from loopsphere.features.mel import MelPower, levelled, mel_power
+from loopsphere.features.mel import MelPower, level_gain, mel_power
 from loopsphere.types import Float32Array
 
 YAMNET_MEL = MelConfig(
@@ -89,7 +89,9 @@ def ring_sums(waveform: Float32Array, config: MelConfig, *, power_of: MelPower =
     n_frames = max(1, round(waveform.size / config.hop_length))
     # Not `size`: frames are whole hops, and the last one's end wraps by what is missing.
     n_samples = (n_frames - 1) * config.hop_length + config.n_fft
-    around = np.resize(levelled(waveform, waveform, config), n_samples)
+    n_more = max(0, n_samples - waveform.size)
+    around = np.concatenate([waveform[:n_samples], np.take(waveform, np.arange(n_more), mode="wrap")])
+    around *= level_gain(waveform, config)
     return power_of(around, config, dtype=np.float32)
 
 

@@ -14,6 +14,7 @@ from loopsphere.features.config import MelConfig
 from loopsphere.types import Float32Array
 
 _FRAMES_PER_BLOCK = 64  # their spectra stay in the cache of a core; those of 256 take twice as long
+_SAMPLES_AT_ONCE = 1 << 22  # of a long clip, in float64
 _BANDS_PER_BLOCK = 16  # reach over few bins together; a product with all filters would be mostly zeros
 
 # The Auditory Toolbox scale: linear below 1 kHz, logarithmic above (Slaney 1998).
@@ -197,18 +198,20 @@ def log_mel(
     Wu et al. 2023, arXiv 2211.06687, section 3 (CLAP's front end, which the settings reproduce).
     """
     # By the level of the clip, not of the filled window: padding must not make a clip louder.
-    filled = levelled(fill_window(waveform, config), waveform, config)
-    power = power_of(np.pad(filled, config.n_fft // 2, mode="reflect"), config, dtype=dtype)
+    heard = np.pad(fill_window(waveform, config), config.n_fft // 2, mode="reflect")
+    heard *= level_gain(waveform, config)
+    power = power_of(heard, config, dtype=dtype)
     result: Float32Array = 10.0 * np.log10(np.maximum(power, 10.0 ** (config.floor_db / 10.0)))
     return result
 
 
-def levelled(waveform: Float32Array, clip: Float32Array, config: MelConfig) -> Float32Array:
-    """Return a waveform with the gain that brings `clip` to `config.rms_dbfs`, if that is set."""
+def level_gain(clip: Float32Array, config: MelConfig) -> np.float32:
+    """Return the gain that brings a clip to `config.rms_dbfs`; 1 where that is not set."""
     if config.rms_dbfs is None:
-        return waveform
-    rms = np.sqrt(np.mean(np.square(clip, dtype=np.float64)))
-    return waveform * np.float32(10.0 ** (config.rms_dbfs / 20.0) / max(rms, 1e-9))
+        return np.float32(1.0)
+    starts = range(0, clip.size, _SAMPLES_AT_ONCE)
+    power = sum(np.square(clip[start : start + _SAMPLES_AT_ONCE], dtype=np.float64).sum() for start in starts)
+    return np.float32(10.0 ** (config.rms_dbfs / 20.0) / max(np.sqrt(power / clip.size), 1e-9))
 
 
 @lru_cache(maxsize=8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,13 @@ _WHITENING = 0.75
 _DEEPEST = 1e-4  # bands this far below the loudest hold noise, in power
 _QUIET_SEGMENT = 1e-2  # of the loudest segment, in whitened power
 
+_FRAMES_PER_FFT = 256  # their spectra stay in the cache of a core
+_FRAMES_AT_ONCE = 1 << 13
+_BINS_AT_ONCE = 1 << 20
+_LONG_BINS = 1 << 22  # of two loops of more than four minutes
+
 Complex = npt.NDArray[np.complex128]
+Spectrum = npt.NDArray[np.complex64]
 
 
 @dataclass(frozen=True)
@@ -60,11 +67,12 @@ def compare(first: Float32Array, second: Float32Array) -> Likeness:
     """
     first, second, delay_s = _aligned(first, second)
     a, b = _spectra(first), _spectra(second)
-    power_a, power_b = _power(a).mean(axis=0), _power(b).mean(axis=0)
+    power_a, power_b = _mean_power(a), _mean_power(b)
     gain = power_b.sum() / max(power_a.sum(), 1e-20)
     envelope = uniform_filter1d(power_a * gain + power_b, 9)
     weights = np.maximum(envelope, envelope.max() * _DEEPEST) ** -_WHITENING
-    crossed, energy_a, energy_b = (a * np.conj(b)) @ weights, _power(a) @ weights, _power(b) @ weights
+    by_frame = [_likeness_by_frame(x, y, weights) for x, y in zip(_blocks(a), _blocks(b), strict=True)]
+    crossed, energy_a, energy_b = (np.concatenate(parts) for parts in zip(*by_frame, strict=True))
     total = crossed.sum()
     coherence = abs(total) / np.sqrt(energy_a.sum() * energy_b.sum() + 1e-30)
     # Against the sign of the whole: where two takes differ, a segment's phase is its own.
@@ -76,28 +84,71 @@ def compare(first: Float32Array, second: Float32Array) -> Likeness:
 def _aligned(first: Float32Array, second: Float32Array) -> tuple[Float32Array, Float32Array, float]:
     """Return both at one length, the second moved onto the first, and how much later it was."""
     n_fft = scipy.fft.next_fast_len(len(first) + len(second), real=True)
-    a, b = scipy.fft.rfft(first, n_fft), scipy.fft.rfft(second, n_fft)
+    b = scipy.fft.rfft(second, n_fft)
+    shift = _shift(scipy.fft.rfft(first, n_fft), b, n_fft)
+    # Single precision is enough; double takes half a gigabyte where loops are ten minutes long.
+    dtype = np.complex128 if len(b) < _LONG_BINS else np.complex64
+    turned: npt.NDArray[np.complexfloating] = np.empty(len(b), dtype)
+    for bins in _pieces(len(b)):
+        turned[bins] = b[bins] * np.exp(-2j * np.pi * np.arange(bins.start, bins.stop) / n_fft * shift)
+    del b
+    n_samples = max(len(first), len(second))
+    moved = scipy.fft.irfft(turned, n_fft, overwrite_x=True)[:n_samples].astype(np.float32)
+    return np.pad(first, (0, n_samples - len(first))), moved, -shift / COMPARISON_RATE_HZ
+
+
+def _shift(a: Spectrum, b: Spectrum, n_fft: int) -> float:
+    """Return by how many samples the second spectrum's waveform comes earlier; `a` is used up."""
     magnitude = np.sqrt(np.abs(a) * np.abs(b)) + 1e-12
-    correlation = scipy.fft.irfft(a * np.conj(b) / np.maximum(magnitude, magnitude.max() * 1e-3), n_fft)
+    least = magnitude.max() * 1e-3
+    for bins in _pieces(len(a)):
+        a[bins] = a[bins] * np.conj(b[bins]) / np.maximum(magnitude[bins], least)
+    correlation = scipy.fft.irfft(a, n_fft)
     longest = min(int(_LONGEST_DELAY_S * COMPARISON_RATE_HZ), n_fft // 2 - 1)
     shifts = np.arange(-longest, longest + 1)
     heights = np.abs(correlation[shifts])
     best = int(np.clip(np.argmax(heights), 1, len(shifts) - 2))
     left, top, right = heights[best - 1 : best + 2]
     bend = left - 2.0 * top + right
-    shift = shifts[best] + (float(np.clip(0.5 * (left - right) / bend, -0.5, 0.5)) if bend < 0 else 0.0)
-    turned = b * np.exp(-2j * np.pi * np.arange(len(b)) / n_fft * shift)
-    n_samples = max(len(first), len(second))
-    moved = scipy.fft.irfft(turned, n_fft)[:n_samples].astype(np.float32)
-    return np.pad(first, (0, n_samples - len(first))), moved, -shift / COMPARISON_RATE_HZ
+    return float(shifts[best]) + (float(np.clip(0.5 * (left - right) / bend, -0.5, 0.5)) if bend < 0 else 0.0)
 
 
-def _spectra(waveform: Float32Array) -> Complex:
+def _pieces(n_bins: int) -> Iterator[slice]:
+    for start in range(0, n_bins, _BINS_AT_ONCE):
+        yield slice(start, min(start + _BINS_AT_ONCE, n_bins))
+
+
+def _spectra(waveform: Float32Array) -> Spectrum:
     padded = np.pad(waveform, _N_FFT // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, _N_FFT)[::_HOP]
-    spectra = scipy.fft.rfft(frames * np.hanning(_N_FFT).astype(np.float32), axis=1)
-    hz = np.arange(spectra.shape[1]) * COMPARISON_RATE_HZ / _N_FFT
-    return np.asarray(spectra[:, (hz >= _LOWEST_HZ) & (hz < _HIGHEST_HZ)], dtype=np.complex128)
+    hz = np.arange(_N_FFT // 2 + 1) * COMPARISON_RATE_HZ / _N_FFT
+    is_compared = (hz >= _LOWEST_HZ) & (hz < _HIGHEST_HZ)
+    window = np.hanning(_N_FFT).astype(np.float32)
+    # In the order in which NumPy picks columns: so do sums over frames keep their last digits.
+    spectra = np.empty((len(frames), int(is_compared.sum())), dtype=np.complex64, order="F")
+    for start in range(0, len(frames), _FRAMES_PER_FFT):
+        block = slice(start, start + _FRAMES_PER_FFT)
+        spectra[block] = scipy.fft.rfft(frames[block] * window, axis=1)[:, is_compared]
+    return spectra
+
+
+def _blocks(spectra: Spectrum) -> Iterator[Complex]:
+    """Yield frames in double precision; those of a loop of less than four minutes together."""
+    for start in range(0, len(spectra), _FRAMES_AT_ONCE):
+        yield spectra[start : start + _FRAMES_AT_ONCE].astype(np.complex128)
+
+
+def _mean_power(spectra: Spectrum) -> npt.NDArray[np.float64]:
+    total = np.zeros(spectra.shape[1])
+    for block in _blocks(spectra):
+        total += _power(block).sum(axis=0)
+    return total / len(spectra)
+
+
+def _likeness_by_frame(
+    a: Complex, b: Complex, weights: npt.NDArray[np.float64]
+) -> tuple[Complex, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    return (a * np.conj(b)) @ weights, _power(a) @ weights, _power(b) @ weights
 
 
 def _power(spectra: Complex) -> npt.NDArray[np.float64]:

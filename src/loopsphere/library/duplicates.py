@@ -16,6 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from loopsphere.library.comparison import compare
 from loopsphere.library.fingerprint import similar_pairs
 from loopsphere.library.relation import pitch_map, transposed, turned
+from loopsphere.room import ROOM
 from loopsphere.types import Float32Array
 
 VERDICTS_VERSION = "3"
@@ -28,6 +29,8 @@ DUPLICATES: tuple[Kind, ...] = ("exact", "same audio")
 _CANDIDATE_COSINE = 0.72
 _SAME_COHERENCE, _SAME_WORST = 0.85, 0.7
 _NEAR_COHERENCE = 0.65
+_BYTES_PER_SAMPLE = 16  # that comparing takes; measured on ten minutes
+_KEPT_BYTES = 1 << 28  # of waveforms that were heard
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,7 @@ class Judge:
         first, second = self._hear(pair[0]), self._hear(pair[1])
         if first is None or second is None:
             return Verdict("different")
+        ROOM.need(_BYTES_PER_SAMPLE * (first.size + second.size))
         self.new[pair] = self._way.look(first, second)
         return self.new[pair]
 
@@ -109,9 +113,12 @@ class Judge:
         heard = None if waveform is None else self._way.hear(waveform)
         with self._lock:
             self._heard[audio_hash] = heard
-            if len(self._heard) > self._way.n_kept:
+            while len(self._heard) > self._way.n_kept or self._n_bytes() > _KEPT_BYTES:
                 self._heard.popitem(last=False)
         return heard
+
+    def _n_bytes(self) -> int:
+        return sum(heard.nbytes for heard in self._heard.values() if heard is not None)
 
 
 def copy_candidates(audio_hashes: Sequence[str], fingerprints: Float32Array) -> list[Pair]:

@@ -17,6 +17,7 @@ TRANSPOSED_COSINE = 0.78
 _SHORTEST_SHIFT_S = 0.02
 _SHIFTED_COHERENCE = 0.7
 _N_FFT, _HOP = 4096, 800
+_FRAMES_AT_ONCE = 256  # their spectra take 2 MB
 _LOWEST_MIDI, _N_PITCHES = 28, 84
 _FARTHEST = 12  # semitones
 _N_TIMES = 64
@@ -114,10 +115,14 @@ def pitch_map(waveform: Float32Array) -> Float32Array | None:
     """
     padded = np.pad(waveform, _N_FFT // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, _N_FFT)[::_HOP]
-    magnitude = np.abs(scipy.fft.rfft(frames * np.hanning(_N_FFT).astype(np.float32), axis=1))
     hz = 440.0 * 2.0 ** ((np.arange(_LOWEST_MIDI - 0.5, _LOWEST_MIDI + _N_PITCHES + 0.5) - 69.0) / 12.0)
-    edges = np.clip(np.round(hz * _N_FFT / COMPARISON_RATE_HZ).astype(int), 1, magnitude.shape[1] - 1)
-    bands = np.stack([magnitude[:, low:high].max(axis=1) for low, high in _spans(edges)], axis=1)
+    edges = np.clip(np.round(hz * _N_FFT / COMPARISON_RATE_HZ).astype(int), 1, _N_FFT // 2)
+    window = np.hanning(_N_FFT).astype(np.float32)
+    bands = np.empty((len(frames), _N_PITCHES), dtype=np.float32)
+    for start in range(0, len(frames), _FRAMES_AT_ONCE):
+        block = slice(start, start + _FRAMES_AT_ONCE)
+        magnitude = np.abs(scipy.fft.rfft(frames[block] * window, axis=1))
+        bands[block] = np.stack([magnitude[:, low:high].max(axis=1) for low, high in _spans(edges)], axis=1)
     # Of a very short loop, neighbouring times share a frame.
     times = np.linspace(0, len(bands) - 1e-9, _N_TIMES + 1).astype(int)
     merged = np.stack([bands[start:end].mean(axis=0) for start, end in _spans(times)])
