@@ -12,9 +12,11 @@ def main() -> None:
     gc.set_threshold(50_000, 20, 100)
     # Nor need they be looked through when the process ends.
     atexit.register(gc.freeze)
+    from loopsphere.cli import decoder_messages
     from loopsphere.cli.commands import app
 
     # A path may hold characters that the terminal's encoding lacks; showing them escaped beats a crash.
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    app()
+    with decoder_messages.left_out():
+        app()
