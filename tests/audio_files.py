@@ -106,6 +106,23 @@ def write_encoded(
     return path, signal, rate, tolerance
 
 
+def write_every_format(folder: Path) -> list[Path]:
+    """Write one loop in every format and subtype, at the first rate that each can have."""
+    written = []
+    for container in sf.available_formats():
+        for subtype in sf.available_subtypes(container):
+            for rate in (SR, 48_000, 16_000, 8_000):
+                path = folder / f"{container} {subtype}.{container.lower()}"
+                try:
+                    sf.write(path, tones(rate, 0.5)[:, 0], rate, format=container, subtype=subtype)
+                except (sf.LibsndfileError, ValueError, TypeError):
+                    path.unlink(missing_ok=True)  # it cannot write this one
+                else:
+                    written.append(path)
+                    break
+    return written
+
+
 def write_wav(path: Path, signal: np.ndarray, rate: int = SR, subtype: str = "PCM_16") -> Path:
     sf.write(path, signal, rate, format="WAV", subtype=subtype)
     return path

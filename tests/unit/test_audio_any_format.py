@@ -8,37 +8,18 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from audio_files import melody, tones, write_wav
+from audio_files import melody, tones, write_every_format, write_wav
 from loopsphere import embed, scan
 from loopsphere.audio import load_clip, load_recording, tags, waveform_again
 from loopsphere.collection import find_duplicates
 from loopsphere.errors import AudioError, LibraryError
 from loopsphere.explaining import attributes_of
 
-RATES = (44_100, 48_000, 16_000, 8_000)
-
-
-def write_all(folder: Path) -> list[Path]:
-    """Write one loop in every format and subtype, at the first rate that each can have."""
-    written = []
-    for container in sf.available_formats():
-        for subtype in sf.available_subtypes(container):
-            for rate in RATES:
-                path = folder / f"{container} {subtype}.{container.lower()}"
-                try:
-                    sf.write(path, tones(rate, 0.5)[:, 0], rate, format=container, subtype=subtype)
-                except (sf.LibsndfileError, ValueError, TypeError):
-                    path.unlink(missing_ok=True)  # it cannot write this one
-                else:
-                    written.append(path)
-                    break
-    return written
-
 
 @pytest.fixture(scope="module")
 def every_format(tmp_path_factory) -> list[Path]:
     folder = tmp_path_factory.mktemp("every format")
-    written = write_all(folder)
+    written = write_every_format(folder)
     assert len(written) > 80
     return written
 

@@ -6,6 +6,7 @@ import errno
 import io
 import struct
 import wave
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -154,3 +155,28 @@ class TestMp3:
         bare = load_clip(path, SR)
         path.write_bytes(bytes(vbri) + data[n_header_bytes:])
         assert load_clip(path, SR).audio_hash == bare.audio_hash
+
+
+class TestSampleDump:
+    """libsndfile prints bytes to standard output where a block does not begin as one."""
+
+    def dump(self, folder: Path) -> Path:
+        path = folder / "a.sds"
+        sf.write(path, tones(8_000, 0.5)[:, 0], 8_000, format="SDS", subtype="PCM_16")
+        return path
+
+    def test_a_whole_one_is_read_and_a_cut_one_is_not(self, tmp_path):
+        path = self.dump(tmp_path)
+        assert load_clip(path, SR).duration_s == 0.5
+        for n_kept in (15, 20, len(path.read_bytes()) - 1):
+            path.write_bytes(path.read_bytes()[:n_kept])
+            refused(path, "^truncated")
+            path = self.dump(tmp_path)
+
+    @pytest.mark.parametrize("place", [0, 1])
+    def test_a_block_that_does_not_begin_as_one_is_damage(self, tmp_path, place):
+        path = self.dump(tmp_path)
+        data = bytearray(path.read_bytes())
+        data[21 + 3 * 127 + place] ^= 0x40
+        path.write_bytes(data)
+        refused(path, "^damaged")

@@ -1,8 +1,9 @@
 """Refuse files whose container promises more audio than they hold.
 
 libsndfile and FFmpeg shorten a cut-off file silently to what is there, so the promise is read here: the size
-of the audio chunk in WAV, RF64, W64, AIFF, CAF, AU, M4A and WMA, the length of the last frame in AAC, and the
-end-of-stream flag in Ogg. FLAC needs no look (its decoder reports a cut), MP3 has `loopsphere.audio.mpeg`.
+of the audio chunk in WAV, RF64, W64, AIFF, CAF, AU, M4A and WMA, the length of the last frame in AAC, the
+blocks of a MIDI sample dump, and the end-of-stream flag in Ogg. FLAC needs no look (its decoder reports a
+cut), MP3 has `loopsphere.audio.mpeg`.
 
 References
 ----------
@@ -27,6 +28,9 @@ _W64_DATA = bytes.fromhex("64617461f3acd3118cd100c04f8edb8a")
 
 # Encoders that write to a pipe leave 0xFFFFFFFF, 0x7FFFFFFF or a little less where the size belongs.
 _PLACEHOLDER_32_BIT = 0x7FFF_0000
+_SDS_MAGIC = b"\xf0\x7e"
+_SDS_HEADER_BYTES, _SDS_BLOCK_BYTES, _SDS_AUDIO_BYTES = 21, 127, 120
+_SDS_MAX_BYTES = 1 << 25  # more than all that its header can count
 _OGG_PAGE_HEADER_BYTES = 27
 _OGG_MAX_PAGE_BYTES = 65_307
 _OGG_END_OF_STREAM = 0x04
@@ -151,6 +155,20 @@ def _check_ogg(file: BinaryIO, n_file_bytes: int) -> None:
         raise AudioError("truncated (the Ogg stream has no end)")
 
 
+def _check_sds(file: BinaryIO) -> None:
+    """Check the blocks of a MIDI sample dump; libsndfile prints bytes of one that does not begin as one."""
+    data = _read_at(file, 0, _SDS_MAX_BYTES)
+    _refuse_missing(_SDS_HEADER_BYTES, len(data))
+    n_bits, n_samples = data[6], data[10] | data[11] << 7 | data[12] << 14
+    n_bytes_each = -(-n_bits // 7)
+    n_blocks = -(-n_samples // (_SDS_AUDIO_BYTES // n_bytes_each)) if 1 <= n_bytes_each <= 4 else 0
+    _refuse_missing(_SDS_HEADER_BYTES + n_blocks * _SDS_BLOCK_BYTES, len(data))
+    blocks = data[_SDS_HEADER_BYTES:]
+    for place, byte in enumerate(_SDS_MAGIC):
+        if set(blocks[place::_SDS_BLOCK_BYTES]) - {byte}:
+            raise AudioError("damaged (a block of the sample dump does not begin as one)")
+
+
 def is_adts(head: bytes) -> bool:
     """Return whether `head` starts with the sync word of a bare AAC (ADTS) frame."""
     return len(head) >= 2 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0
@@ -197,6 +215,8 @@ def check_complete(file: BinaryIO, offset: int = 0) -> None:
         start, promised = struct.unpack(">II", head[4:12])
         if promised < _PLACEHOLDER_32_BIT:
             _refuse_missing(promised, n_file_bytes - start)
+    elif head[:2] == _SDS_MAGIC and head[3:4] == b"\x01":
+        _check_sds(file)
     elif head.startswith(b"OggS"):
         _check_ogg(file, n_file_bytes)
     elif is_mp4(head):

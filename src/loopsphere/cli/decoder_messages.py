@@ -14,7 +14,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_OF_A_DECODER = (b"[src/libmpg123/", b"Note: Illegal Audio-MPEG-Header", b"Note: Trying to resync")
+_OF_A_DECODER = (
+    b"[src/libmpg123/",
+    b"Note: Illegal Audio-MPEG-Header",
+    b"Note: Trying to resync",
+    b"Note: Hit end of (available) data",
+)
 _STDERR = 2
 _FAREWELL_S = 2.0  # a process that was started here and is left behind may keep the pipe open
 
