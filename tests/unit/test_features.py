@@ -10,6 +10,7 @@ import pytest
 from loopsphere.errors import FeatureError
 from loopsphere.features.config import BUNDLED, CLAP_FUSED, CLAP_UNFUSED
 from loopsphere.features.fusion import fuse_mel
+from loopsphere.features.listening import YAMNET_MEL, ring_sums
 from loopsphere.features.mel import fill_window, log_mel, mel_filters, mel_power
 from random_networks import SMALL_MEL
 
@@ -147,3 +148,14 @@ def test_random_crops_stay_in_their_thirds_and_vary() -> None:
 def test_unusable_log_mels_are_refused(mel, message: str) -> None:
     with pytest.raises(FeatureError, match=message):
         fuse_mel(mel, n_frames=10)
+
+
+@pytest.mark.parametrize("n_beyond", [-1, 0, 1, 600, 700])
+def test_a_long_clip_is_framed_in_pieces_to_the_same_bits(monkeypatch, n_beyond):
+    config = YAMNET_MEL
+    clip = np.random.default_rng(0).normal(size=3 * 64 * config.hop_length + n_beyond).astype(np.float32)
+    whole = log_mel(clip, config), ring_sums(clip, config)
+    monkeypatch.setattr("loopsphere.features.mel._FRAMES_PER_PIECE", 64)
+    pieces = log_mel(clip, config), ring_sums(clip, config)
+    for expected, found in zip(whole, pieces, strict=True):
+        np.testing.assert_array_equal(found, expected)

@@ -29,6 +29,7 @@ Run = Callable[..., Iterable[Any]]
 BIN_S = 0.05
 """Seconds of a bin of the curve and of the heat map, at most."""
 _PROJECTED_DIM = 64  # for choosing the coreset only, as in the paper's section 3.2
+_MOMENTS_AT_ONCE = 2048  # of more than two minutes
 _SHORTEST_GAP_S = 0.15  # two odd ranges that are nearer than this are one
 _MAX_CALIBRATING = 80  # loops; their moments are thousands, enough for a quantile
 _TINY = 1e-9
@@ -222,6 +223,12 @@ class _StageMemory:
 
         Moments of loop `own` are left out, unless nothing else is kept.
         """
+        blocks = range(0, len(steps), _MOMENTS_AT_ONCE)
+        parts = np.concatenate([self._parts(steps[at : at + _MOMENTS_AT_ONCE], own) for at in blocks])
+        distance: Float32Array = np.linalg.norm(parts, axis=1) / self._scale
+        return distance, np.asarray(parts / self._band_scale, dtype=np.float32)
+
+    def _parts(self, steps: Float32Array, own: int | None) -> Float32Array:
         centred = steps - self._centre
         # |x - m|² less |x|², which is the same for all m.
         gaps = self._squares - 2.0 * centred @ self._memory.T
@@ -229,8 +236,8 @@ class _StageMemory:
             gaps[:, self._owners == own] = np.inf
         nearest = gaps.argmin(axis=1)
         apart = (centred - self._memory[nearest]).reshape(len(steps), self._n_bands, -1)
-        parts = np.linalg.norm(apart, axis=2)
-        return np.linalg.norm(parts, axis=1) / self._scale, parts / self._band_scale
+        parts: Float32Array = np.linalg.norm(apart, axis=2)
+        return parts
 
 
 def coreset(points: Float32Array, n_kept: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:

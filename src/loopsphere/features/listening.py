@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from loopsphere.errors import FeatureError
 from loopsphere.features.config import MelConfig
-from loopsphere.features.mel import MelPower, level_gain, mel_power
+from loopsphere.features.mel import MelPower, level_gain, mel_power, piece_ends
 from loopsphere.types import Float32Array
 
 YAMNET_MEL = MelConfig(
@@ -89,10 +89,12 @@ def ring_sums(waveform: Float32Array, config: MelConfig, *, power_of: MelPower =
     n_frames = max(1, round(waveform.size / config.hop_length))
     # Not `size`: frames are whole hops, and the last one's end wraps by what is missing.
     n_samples = (n_frames - 1) * config.hop_length + config.n_fft
-    n_more = max(0, n_samples - waveform.size)
-    around = np.concatenate([waveform[:n_samples], np.take(waveform, np.arange(n_more), mode="wrap")])
-    around *= level_gain(waveform, config)
-    return power_of(around, config, dtype=np.float32)
+    gain, parts = level_gain(waveform, config), []
+    for first, last in piece_ends(n_samples, config):
+        piece = waveform[first:last]
+        beyond = np.take(waveform, np.arange(max(0, last - waveform.size)), mode="wrap")
+        parts.append(power_of(np.concatenate([piece, beyond]) * gain, config, dtype=np.float32))
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def window_starts(n_frames: int) -> npt.NDArray[np.int64]:

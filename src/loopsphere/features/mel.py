@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +17,7 @@ from loopsphere.types import Float32Array
 
 _FRAMES_PER_BLOCK = 64  # their spectra stay in the cache of a core; those of 256 take twice as long
 _SAMPLES_AT_ONCE = 1 << 22  # of a long clip, in float64
+_FRAMES_PER_PIECE = 128 * _FRAMES_PER_BLOCK  # 82 s; the samples of a longer clip are not copied together
 _BANDS_PER_BLOCK = 16  # reach over few bins together; a product with all filters would be mostly zeros
 
 # The Auditory Toolbox scale: linear below 1 kHz, logarithmic above (Slaney 1998).
@@ -198,11 +201,27 @@ def log_mel(
     Wu et al. 2023, arXiv 2211.06687, section 3 (CLAP's front end, which the settings reproduce).
     """
     # By the level of the clip, not of the filled window: padding must not make a clip louder.
-    heard = np.pad(fill_window(waveform, config), config.n_fft // 2, mode="reflect")
-    heard *= level_gain(waveform, config)
-    power = power_of(heard, config, dtype=dtype)
+    filled, gain, half = fill_window(waveform, config), level_gain(waveform, config), config.n_fft // 2
+    parts = []
+    for first, last in piece_ends(filled.size + 2 * half, config):
+        before, after = max(half - first, 0), max(last - half - filled.size, 0)
+        piece = filled[first - half + before : last - half - after]
+        piece = np.pad(piece, (before, after), mode="reflect") * gain
+        parts.append(power_of(piece, config, dtype=dtype))
+    power = parts[0] if len(parts) == 1 else np.concatenate(parts)
     result: Float32Array = 10.0 * np.log10(np.maximum(power, 10.0 ** (config.floor_db / 10.0)))
     return result
+
+
+def piece_ends(n_samples: int, config: MelConfig) -> Iterator[tuple[int, int]]:
+    """Yield the first sample, and the one after the last, of frames that are computed together.
+
+    Of a usual clip these are all; the pieces of a long one overlap by what their frames do.
+    """
+    n_frames = 1 + (n_samples - config.n_fft) // config.hop_length
+    starts = [*range(0, max(1, n_frames - _FRAMES_PER_PIECE + 1), _FRAMES_PER_PIECE), n_frames]
+    for start, end in pairwise(starts):
+        yield start * config.hop_length, (end - 1) * config.hop_length + config.n_fft
 
 
 def level_gain(clip: Float32Array, config: MelConfig) -> np.float32:
