@@ -30,6 +30,8 @@ from loopsphere.room import ROOM
 from loopsphere.threads import workers
 from loopsphere.types import EmbedResult, Float32Array
 
+_KINDS = ("same audio", "near-duplicate", "time-shifted", "transposed")
+"""Of pairs that are not the very same samples, the nearest first."""
 _PAIRS_PER_WRITE = 2_000
 _AT_A_TIME = 128
 """Loops or pairs that are given to the workers together; an interrupted run waits for no more."""
@@ -79,7 +81,7 @@ class DuplicateResult:
     groups : tuple of tuple of str
         Paths of loops that are one and the same; only groups of two and more.
     pairs : tuple of LikePair
-        All pairs that were found, the nearest kind first.
+        All pairs that were found, the nearest kind first, then in the order of the loops.
     """
 
     n_loops: int
@@ -153,23 +155,31 @@ def find_duplicates(
         for paths in paths_of.values()
         for other in paths[1:]
     ]
-    order = {path: index for index, path in enumerate(embedded.paths)}
-    for kind in ("same audio", "near-duplicate", "time-shifted", "transposed"):
-        of_kind = [item for item in found if item[1].kind == kind]
-        for (one, other), verdict in sorted(of_kind, key=lambda item: -item[1].coherence):
-            first, second = paths_of[one][0], paths_of[other][0]
-            # As they were found: the one that comes later is described by the one before.
-            is_turned = order[first] > order[second]
-            pairs.append(
-                _described(second, first, verdict.turned())
-                if is_turned
-                else _described(first, second, verdict)
-            )
+    pairs += _in_order(embedded, paths_of, found)
     members: dict[int, list[str]] = {}
     for path, group in zip(embedded.paths, recordings, strict=True):
         members.setdefault(int(group), []).append(path)
     groups = tuple(tuple(paths) for paths in members.values() if len(paths) > 1)
     return DuplicateResult(len(embedded.paths), groups, tuple(pairs))
+
+
+def _in_order(
+    embedded: EmbedResult, paths_of: dict[str, list[str]], found: Iterable[Judged]
+) -> list[LikePair]:
+    """Describe pairs by kind, the loop that was found later by the one found earlier.
+
+    Within a kind they come in the order in which the loops were found, not by coherence: its last digit is
+    another one on another processor.
+    """
+    place = {path: index for index, path in enumerate(embedded.paths)}
+    by_kind: dict[str, list[tuple[int, int, LikePair]]] = {kind: [] for kind in _KINDS}
+    for (one, other), verdict in found:
+        first, second = paths_of[one][0], paths_of[other][0]
+        if place[first] > place[second]:
+            first, second, verdict = second, first, verdict.turned()
+        described = _described(first, second, verdict)
+        by_kind[verdict.kind].append((place[first], place[second], described))
+    return [pair for kind in _KINDS for *_, pair in sorted(by_kind[kind], key=lambda item: item[:2])]
 
 
 def _copies(embedded: EmbedResult, library: Library | None, progress: Progress) -> list[Judged]:
@@ -283,8 +293,11 @@ def _grouped(embedded: EmbedResult, judged: Iterable[Judged]) -> npt.NDArray[np.
     pairs = [
         (place[first], place[second]) for (first, second), verdict in judged if verdict.kind in DUPLICATES
     ]
-    groups = connected(len(hashes), pairs)
-    return groups[[place[audio_hash] for audio_hash in embedded.audio_hashes]]
+    groups = connected(len(hashes), pairs)[[place[audio_hash] for audio_hash in embedded.audio_hashes]]
+    # By the loops' order, not by that of their hashes: a sample that was rendered or decoded to another last
+    # digit on another processor must not shuffle the folds, which go by these numbers.
+    _, first_rows, numbers = np.unique(groups, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first_rows))[numbers]
 
 
 def _unique(embedded: EmbedResult) -> tuple[list[str], npt.NDArray[np.int64]]:

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -223,3 +224,30 @@ def test_pairs_are_found_whatever_the_blocks(monkeypatch: pytest.MonkeyPatch) ->
     for n_cosines in (1 << 24, 50 * 8, 1):  # all at once, eight rows at a time, one by one
         monkeypatch.setattr("loopsphere.library.fingerprint._BLOCK_COSINES", n_cosines)
         assert similar_pairs(rows, 0.9) == alike
+
+
+def test_groups_are_numbered_by_the_loops_and_not_by_their_hashes(original, others) -> None:
+    embedded = known([original, *others])
+    turned = replace(embedded, audio_hashes=tuple(audio_hash[::-1] for audio_hash in embedded.audio_hashes))
+    assert sorted(turned.audio_hashes) != [audio_hash[::-1] for audio_hash in sorted(embedded.audio_hashes)]
+    numbers = list(range(len(embedded.paths)))
+    assert duplicate_groups(embedded).tolist() == duplicate_groups(turned).tolist() == numbers
+
+
+def test_pairs_come_in_the_order_of_the_loops(original, waveform, monkeypatch) -> None:
+    louder = write(original.with_name("p louder.wav"), 0.5 * waveform)
+    copy = write(original.with_name("q.ogg"), waveform)
+    embedded = known([original, louder, copy])
+    judged = collection._judged
+
+    def with_other_digits(*arguments: Any) -> list[collection.Judged]:
+        pairs = judged(*arguments)
+        return [
+            (pair, replace(verdict, coherence=0.9 + at / 1000)) for at, (pair, verdict) in enumerate(pairs)
+        ]
+
+    found = [(pair.first, pair.second, pair.reason) for pair in find_duplicates(embedded).pairs]
+    monkeypatch.setattr(collection, "_judged", with_other_digits)
+    again = [(pair.first, pair.second, pair.reason) for pair in find_duplicates(embedded).pairs]
+    assert again == found
+    assert [second for _, second, _ in found] == [str(louder), str(copy), str(copy)]
