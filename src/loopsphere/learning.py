@@ -26,9 +26,43 @@ if TYPE_CHECKING:
 N_FOLDS = 5
 TRIMMED_SHARES = (0.1, 0.2)
 """`scan` learns once from all loops, then again without the oddest tenth, then without the oddest fifth."""
+_SLACK = 0.3
+"""By which the number of loops left out may differ from such a share, to find a gap between scores."""
 
 Lesson = tuple[Float32Array, npt.NDArray[np.int64]]
 """Features of named loops, and their labels."""
+
+
+def without_oddest(scores: npt.NDArray[np.float64], share: float) -> npt.NDArray[np.bool_]:
+    """Tell which loops are left when about a share of them, the oddest, is left out.
+
+    The cut lies where scores next to each other differ most, so that neither copies, which score alike, nor
+    loops whose order hangs on the last digit end up on two sides of it.
+
+    Parameters
+    ----------
+    scores : float64 ndarray of shape (n_loops,)
+        Higher is odder.
+    share : float
+        In (0, 1); the number left out differs by less than a third from it, or by one loop.
+
+    Returns
+    -------
+    is_left : bool ndarray of shape (n_loops,)
+
+    Examples
+    --------
+    >>> without_oddest(np.array([1.0, 9.0, 2.0, 8.9, 1.5, 1.2]), 0.1).tolist()
+    [True, False, True, False, True, True]
+    """
+    n_out = round(share * len(scores))
+    slack = max(1, round(_SLACK * n_out))
+    fewest, most = max(1, n_out - slack), min(n_out + slack, len(scores) - 1)
+    if fewest > most:
+        return np.ones(len(scores), dtype=np.bool_)
+    descending = np.sort(scores)[::-1]
+    gaps = descending[fewest - 1 : most] - descending[fewest : most + 1]
+    return np.asarray(scores <= descending[fewest + int(np.argmax(gaps))])
 
 
 def named_lesson(named: NamedLoops | None, detector: str, library: Library | None) -> Lesson | None:
@@ -128,7 +162,7 @@ class Learner:
         """Do so again and again, the later times without the oddest among what is learnt from."""
         crossed = self.cross_fitted(groups)
         for share in TRIMMED_SHARES:
-            self.trusted = crossed.scores <= np.quantile(crossed.scores, 1.0 - share)
+            self.trusted = without_oddest(crossed.scores, share)
             crossed = self.cross_fitted(groups)
         return crossed
 

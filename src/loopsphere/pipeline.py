@@ -18,7 +18,7 @@ from loopsphere.embedding import DEFAULT_ENCODER, Progress, Sources, embed, enco
 from loopsphere.encoders.precision import precision_of
 from loopsphere.errors import CalibrationError, ModelFileError
 from loopsphere.explaining import Verdicts, explain_collection, oddest
-from loopsphere.learning import TRIMMED_SHARES, Learner, named_lesson
+from loopsphere.learning import TRIMMED_SHARES, Learner, named_lesson, without_oddest
 from loopsphere.library.store import Library
 from loopsphere.measuring import features_of, measured_for
 from loopsphere.model import Model, load_model
@@ -339,7 +339,7 @@ def _verdicts(
     scores: npt.NDArray[np.float64], is_odd: npt.NDArray[np.bool_], groups: npt.NDArray[np.int64]
 ) -> Verdicts:
     """Tell the loops to compare with: those that the last detectors of `scan` may learn from."""
-    is_normal = ~is_odd & (scores <= np.quantile(scores, 1.0 - TRIMMED_SHARES[-1]))
+    is_normal = ~is_odd & without_oddest(scores, TRIMMED_SHARES[-1])
     return Verdicts(scores, is_odd, is_normal, groups)
 
 

@@ -22,7 +22,13 @@ from loopsphere.detect.base import (
     principal_axes,
     standardisation,
 )
-from loopsphere.detect.hypersphere_training import N_HIDDEN, Roles, split_roles, train_member
+from loopsphere.detect.hypersphere_training import (
+    N_HIDDEN,
+    Roles,
+    share_of_learnt,
+    split_roles,
+    train_member,
+)
 from loopsphere.detect.metric import measured, neighbour_metric
 from loopsphere.detect.spheres import local_spheres, sphere_contrast, sphere_distances
 from loopsphere.errors import ModelFileError
@@ -288,11 +294,13 @@ class Hypersphere(Detector):
         metric = neighbour_metric(self._latent(learnt_from, 0))
         ends = np.cumsum([len(loops) for loops in judges])[:-1]
         contrast = sphere_contrast(*np.split(measured(np.concatenate(judges), *metric), ends))
-        if contrast < self.contrast_:
+        share = share_of_learnt(contrast, self.contrast_)
+        if share > 0.0:
             self.contrast_ = contrast
             # Of few loops, those that judged are needed too.
             enough = len(learnt_from) == _N_METRIC
-            self.metric_axes_, self.metric_gains_ = metric if enough else neighbour_metric(latent)
+            self.metric_axes_, gains = metric if enough else neighbour_metric(latent)
+            self.metric_gains_ = gains**share
 
     def _warn_of_poor_fit(self, prepared: Float64Array, distances: Float64Array) -> None:
         if _is_silent.get() or self.max_epochs == 0 or not np.ptp(prepared, axis=0).any():

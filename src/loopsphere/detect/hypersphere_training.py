@@ -24,6 +24,17 @@ _SMALLEST_SPLIT = 10
 _N_SHUFFLED = 500
 _WARM_UP_STEPS = 100
 _FEW_STEPS = 160
+_FULL_GAIN = 0.05
+
+
+def share_of_learnt(contrast: float, contrast_before: float) -> float:
+    """Return how much of what was learnt is to be used, from 0 to 1, by what held-out loops gain by it.
+
+    None of it without a gain, all of it from a gain of `_FULL_GAIN` on. In between it grows steadily: all or
+    nothing would let the last digit of a contrast decide, which differs from processor to processor.
+    """
+    gain = 1.0 - contrast / max(contrast_before, 1e-30)
+    return float(np.clip(gain / _FULL_GAIN, 0.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -118,7 +129,9 @@ def train_member(estimator: Hypersphere, roles: Roles, eta: float, seed: int) ->
         center_of_loops = center.to("cpu", torch.float64).numpy()
     else:
         weights, biases = encoder.flat()
-        if trained_contrast >= untrained_contrast:  # correct nothing
+        share = share_of_learnt(trained_contrast, untrained_contrast)
+        weights[-N_HIDDEN * encoder.components.shape[1] :] *= share
+        if share == 0.0:  # correct nothing
             weights, trained_contrast = np.zeros_like(weights), untrained_contrast
         center_of_loops = encoder.in_loops(center)
     return Member(
