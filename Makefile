@@ -3,13 +3,23 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test test-slow lint format benchmark pretrain-data pretrain pretrain-eval clean
+# An older processor: torch, oneDNN, BLAS and NumPy are told not to use what AVX2 has not. It then computes in
+# float32. What is tested there: all that computes with loops, and the commands.
+AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell \
+	NPY_DISABLE_CPU_FEATURES='X86_V4 AVX512_ICL AVX512_SPR'
+COMPUTING := $(addprefix tests/unit/test_,$(addsuffix .py,encoders yamnet htsat swin collection library_moved \
+	learning measuring pipeline explaining)) tests/properties/test_embedding_properties.py tests/cli/test_commands.py
+
+.PHONY: demo test test-avx2 test-slow lint format benchmark pretrain-data pretrain pretrain-eval clean
 
 demo: .venv/.installed
 	$(BIN)/loopsphere demo
 
 test: .venv/.installed-dev
 	$(BIN)/pytest
+
+test-avx2: .venv/.installed-dev
+	$(AVX2) $(BIN)/pytest $(COMPUTING)
 
 test-slow: .venv/.installed-dev
 	$(BIN)/pytest -m slow
