@@ -123,13 +123,13 @@ def test_what_folds_warn_of_is_noted_once(embedded, monkeypatch):
 def test_duplicates_stay_on_one_side(embedded):
     """Copies of an odd loop make each other look normal, unless they are known to be copies."""
     moved = embedded.embedding.copy()
-    moved[:4] = -moved.mean(axis=0)  # away from all loops
-    as_copies = ("same",) * 4 + embedded.audio_hashes[4:]
-    copies = set(embedded.paths[:4])
+    moved[:9] = -moved.mean(axis=0)  # away from all loops
+    as_copies = ("same",) * 9 + embedded.audio_hashes[9:]
+    copies = set(embedded.paths[:9])
 
     def oddest(audio_hashes: tuple[str, ...]) -> set[str]:
         with_copies = replace(embedded, embedding=moved, audio_hashes=audio_hashes)
-        return {loop.path for loop in scan_embeddings(with_copies, detector="knn").loops[:4]}
+        return {loop.path for loop in scan_embeddings(with_copies, detector="knn").loops[:9]}
 
     assert oddest(as_copies) == copies
     assert oddest(embedded.audio_hashes) != copies
