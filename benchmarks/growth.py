@@ -221,7 +221,7 @@ def main() -> None:
     parser.add_argument("--measure", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     parser.add_argument("--embed", type=int, nargs="*", default=[100, 1000, 10_000], metavar="N")
     parser.add_argument("--scan", type=int, nargs="*", default=[1000], metavar="N")
-    parser.add_argument("--precision", default="auto", help="of the scans")
+    parser.add_argument("--precision", default="float32", help="of the scans")
     parser.add_argument("--detect", type=int, nargs="*", default=[100, 1000, 3000], metavar="N")
     parser.add_argument("--stream", type=int, nargs="*", default=[10_000, 1_000_000], metavar="N")
     arguments = parser.parse_args()

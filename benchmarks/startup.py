@@ -40,7 +40,7 @@ def main() -> None:
     """Measure, and print the results as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=9)
-    parser.add_argument("--precision", default="auto", help="of the networks")
+    parser.add_argument("--precision", default="float32", help="of the networks")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="loopsphere-startup-") as name:
         folder = Path(name)

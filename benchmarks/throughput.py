@@ -329,7 +329,7 @@ def main() -> None:
     # Without instructions for bfloat16, such a product takes minutes.
     rates = {
         name: [matrix_rate(getattr(torch, name)) for _ in range(arguments.rounds)]
-        for name in dict.fromkeys(("float32", runtime_summary("cpu")["precision"]))
+        for name in dict.fromkeys(("float32", runtime_summary("cpu")["fastest_precision"]))
     }
     with tempfile.TemporaryDirectory(prefix="loopsphere-throughput-") as name:
         if not arguments.only_bundled:

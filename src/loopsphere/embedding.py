@@ -21,6 +21,7 @@ import soxr
 from loopsphere.audio import AUDIO_EXTENSIONS, find_loops, load_clip
 from loopsphere.audio.tags import container_tags
 from loopsphere.encoders.identity import EncoderIdentity, identity_key
+from loopsphere.encoders.precision import DEFAULT_PRECISION
 from loopsphere.errors import AudioError, FeatureError, LoopsphereError, NothingUsableError, surprise
 from loopsphere.library.fingerprint import FINGERPRINT_DIM, FINGERPRINT_KIND, FINGERPRINT_RATE_HZ, fingerprint
 from loopsphere.library.memory import Memory
@@ -74,7 +75,7 @@ def embed(
     *,
     encoder: str | None = DEFAULT_ENCODER,
     device: str = "auto",
-    precision: str = "auto",
+    precision: str = DEFAULT_PRECISION,
     library: Library | None = None,
     progress: Progress = silent,
     stdin: TextIO | None = None,
@@ -89,8 +90,8 @@ def embed(
         See `loopsphere.encoders.load_encoder`. None takes fingerprints alone, which is a third of the work
         and all that `loopsphere.collection` needs; embeddings then have no columns.
     device : str, default='auto'
-    precision : {'auto', 'float32', 'bfloat16'}
-        Of the network; 'auto' takes bfloat16 where the device computes in it.
+    precision : {'float32', 'bfloat16', 'auto'}
+        Of the networks. In float32 all machines agree; 'auto' takes bfloat16 where the device computes in it.
     library : Library or None
         Files that it knows and that have not changed are not opened, audio that it knows is not embedded
         again, and what is new is added; the result is the same. See `loopsphere.library.open_library`.
@@ -242,7 +243,7 @@ def _remember(
         memory.keep(read.file, is_new=is_new)
 
 
-def cached_encoder(name: str, device: str, precision: str = "auto") -> Encoder:
+def cached_encoder(name: str, device: str, precision: str = DEFAULT_PRECISION) -> Encoder:
     """Return an encoder, loaded once for the calls that follow each other."""
     return _loaded(name, device, precision)
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from loopsphere.detect.registry import DEFAULT_DETECTOR, SCAN_DETECTOR, WITH_ATTRIBUTES
 from loopsphere.embedding import DEFAULT_ENCODER, Progress, Sources, as_list, embed, silent
+from loopsphere.encoders.precision import DEFAULT_PRECISION
 from loopsphere.errors import NamedLoopError
 from loopsphere.library.store import Library
 from loopsphere.types import EmbedResult
@@ -72,7 +73,7 @@ def embed_named(
     *,
     encoder: str = DEFAULT_ENCODER,
     device: str = "auto",
-    precision: str = "auto",
+    precision: str = DEFAULT_PRECISION,
     library: Library | None = None,
     progress: Progress = silent,
     stdin: TextIO | None = None,

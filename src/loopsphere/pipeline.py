@@ -15,7 +15,7 @@ from loopsphere.collection import duplicate_groups
 from loopsphere.detect import DEFAULT_DETECTOR, SCAN_DETECTOR
 from loopsphere.detect.registry import detector_spec
 from loopsphere.embedding import DEFAULT_ENCODER, Progress, Sources, embed, encoder_identity, silent
-from loopsphere.encoders.precision import precision_of
+from loopsphere.encoders.precision import DEFAULT_PRECISION, precision_of
 from loopsphere.errors import CalibrationError, ModelFileError
 from loopsphere.explaining import Verdicts, explain_collection, oddest
 from loopsphere.learning import TRIMMED_SHARES, Learner, named_lesson, without_oddest
@@ -41,7 +41,7 @@ def fit(
     alpha: float = DEFAULT_ALPHA,
     seed: int = 0,
     device: str = "auto",
-    precision: str = "auto",
+    precision: str = DEFAULT_PRECISION,
     library: Library | None = None,
     progress: Progress = silent,
     stdin: TextIO | None = None,
@@ -216,7 +216,7 @@ def scan(
     seed: int = 0,
     explain: bool = True,
     device: str = "auto",
-    precision: str = "auto",
+    precision: str = DEFAULT_PRECISION,
     library: Library | None = None,
     progress: Progress = silent,
     stdin: TextIO | None = None,

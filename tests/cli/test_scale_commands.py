@@ -26,9 +26,10 @@ def model(collection: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_info_says_what_this_machine_runs_on():
     done = RUN.invoke(app, ["info", "--json", "-"])
     said = json.loads(done.stdout)
-    assert set(said) == {"runtime", "device", "precision", "attention", "threads"}
+    assert set(said) == {"runtime", "device", "precision", "fastest_precision", "attention", "threads"}
     assert said["runtime"].startswith("torch ")
-    assert said["precision"] in ("float32", "bfloat16")
+    assert said["precision"] == "float32"
+    assert said["fastest_precision"] in ("float32", "bfloat16")
     assert said["attention"] in ("compiled kernel", "torch")
     assert said["threads"] >= 1
 

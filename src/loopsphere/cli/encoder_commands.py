@@ -35,7 +35,7 @@ def embed(
     ],
     encoder: options.Encoder = options.ENCODER,
     device: options.Device = "auto",
-    precision: options.Precision = "auto",
+    precision: options.Precision = options.PRECISION,
     engine: options.Engine = "local",
     address: options.Address = None,
     library: options.Library = None,

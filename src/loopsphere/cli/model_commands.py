@@ -36,7 +36,7 @@ def fit(
     alpha: options.Alpha = options.ALPHA,
     seed: options.Seed = 0,
     device: options.Device = "auto",
-    precision: options.Precision = "auto",
+    precision: options.Precision = options.PRECISION,
     library: options.Library = None,
     no_library: options.NoLibrary = False,
     json: options.Json = None,

@@ -54,7 +54,7 @@ def scan(
         bool, typer.Option("--explain/--no-explain", help="Say why a loop is odd; without, it is faster.")
     ] = True,
     device: options.Device = "auto",
-    precision: options.Precision = "auto",
+    precision: options.Precision = options.PRECISION,
     top: options.Top = 20,
     library: options.Library = None,
     no_library: options.NoLibrary = False,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from loopsphere.encoders.device_mel import to_device
-from loopsphere.encoders.precision import PRECISIONS
+from loopsphere.encoders.precision import DEFAULT_PRECISION, PRECISIONS
 from loopsphere.errors import LoopsphereError, UnknownNameError, first_line
 from loopsphere.features.listening import window_starts
 from loopsphere.models.attention_kernel import has_kernel
@@ -167,12 +167,13 @@ def runtime_summary(device: str = "auto") -> dict[str, Any]:
         `device` is unknown or not available here.
     """
     picked = _pick(device)
-    precision = _fastest(picked)
-    by_kernel = picked.type == "cpu" and precision == "bfloat16" and has_kernel(64, 16)
+    fastest = _fastest(picked)
+    by_kernel = picked.type == "cpu" and fastest == "bfloat16" and has_kernel(64, 16)
     return {
         "runtime": f"torch {torch.__version__}",
         "device": str(picked),
-        "precision": precision,
+        "precision": DEFAULT_PRECISION,
+        "fastest_precision": fastest,
         "attention": "compiled kernel" if by_kernel else "torch",
         "threads": torch.get_num_threads(),
     }

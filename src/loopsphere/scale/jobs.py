@@ -12,7 +12,7 @@ from typing import TextIO
 import numpy as np
 
 from loopsphere.embedding import DEFAULT_ENCODER, Progress, Sources, as_list, silent
-from loopsphere.encoders.precision import precision_of
+from loopsphere.encoders.precision import DEFAULT_PRECISION, precision_of
 from loopsphere.errors import LoopsphereError, ModelFileError, NothingUsableError
 from loopsphere.model import Model, load_model
 from loopsphere.pipeline import check_arguments
@@ -37,7 +37,7 @@ def embed_to_shards(
     *,
     encoder: str = DEFAULT_ENCODER,
     device: str = "auto",
-    precision: str = "auto",
+    precision: str = DEFAULT_PRECISION,
     address: str | None = None,
     shard_size: int = DEFAULT_SHARD_SIZE,
     progress: Progress = silent,
