@@ -56,7 +56,7 @@ def test_every_command_is_in_the_readme():
 
 
 def test_every_option_of_the_readme_and_the_docs_exists():
-    pages = [README, *sorted((README.parent / "docs").glob("*.md"))]
+    pages = [README, *sorted((README.parent / "docs").rglob("*.md"))]
     text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
     known = {command: set(re.findall(r"--?[a-z-]+", run(command, "--help").output)) for command in COMMANDS}
     used = re.findall(r"^\$ (?:.*\| )?loopsphere (\w+)(.*)$", text, flags=re.MULTILINE)
