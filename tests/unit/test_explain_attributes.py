@@ -166,6 +166,14 @@ def test_the_seam_clicks_where_a_wave_is_cut():
     assert measure(recording(cut)).seam_db > 20
 
 
+def test_a_step_of_16_bits_does_not_move_the_seam():
+    time_s = np.arange(2 * RATE) / RATE
+    smooth = (0.9 * np.sin(2 * np.pi * 50 * time_s) * np.hanning(len(time_s))).astype(np.float32)
+    stepped = smooth.copy()
+    stepped[0] += 2.0**-15
+    assert abs(measure(recording(smooth)).seam_db - measure(recording(stepped)).seam_db) < 0.5
+
+
 @pytest.mark.parametrize("bpm", [84.0, 100.0, 128.0])
 def test_tempo_of_clicks(bpm):
     found = measure(recording(clicks(bpm, 8)))

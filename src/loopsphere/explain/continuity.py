@@ -19,6 +19,8 @@ _ABRUPT_HOPS = 3
 _MIN_DROPOUT_S = 0.004
 _SEAM_CONTEXT_S = 0.1
 _INAUDIBLE_JUMP = 3e-4
+_ROUNDING_JUMP = 4 * 2.0**-15
+"""What rounding to 16 bits can bend a waveform by; a smaller bend is another one on another processor."""
 
 
 @dataclass(frozen=True)
@@ -118,4 +120,4 @@ def seam_db(waveform: Float32Array, sample_rate: int) -> float | None:
     near = np.concatenate([bends[-n_context:], bends[:n_context]])
     sharpest = float(np.quantile(bends, 0.999, overwrite_input=True))
     usual = max(float(np.quantile(near, 0.99)), sharpest, _INAUDIBLE_JUMP)
-    return float(20.0 * np.log10(max(at_seam, 1e-6) / usual))
+    return float(20.0 * np.log10(max(at_seam, _ROUNDING_JUMP) / usual))
