@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pyloudnorm
 import pytest
 
 from loopsphere.explain import ATTRIBUTES, Attributes, Hints, measure, with_hints
@@ -282,3 +283,11 @@ def test_short_loops_at_any_rate_are_measured(rate, seconds):
     )
     found = measure(recording(samples, rate)).to_dict()
     assert all(np.isfinite(value) for value in found.values() if isinstance(value, float))
+
+
+@pytest.mark.parametrize("n_channels", [1, 2])
+def test_loudness_is_that_of_pyloudnorm(n_channels):
+    channels = [noise(seed=seed) * np.linspace(0.05, 1.0 + seed, 3 * RATE) for seed in range(n_channels)]
+    loop = recording(np.stack(channels, axis=1))
+    expected = pyloudnorm.Meter(RATE).integrated_loudness(loop.samples)
+    assert measure(loop).loudness_lufs == pytest.approx(expected, rel=1e-9)

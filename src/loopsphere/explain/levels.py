@@ -59,12 +59,10 @@ def loudness_lufs(samples: Float32Array, sample_rate: int) -> float | None:
     ----------
     ITU-R BS.1770-4, as pyloudnorm has it.
     """
-    import pyloudnorm
-
     n_block = int(np.ceil(_LUFS_BLOCK_S * sample_rate)) + 1
     if len(samples) < n_block:
         samples = np.tile(samples, (-(-n_block // len(samples)), 1))
-    meter = pyloudnorm.Meter(sample_rate)
+    meter = _k_weighting_meter(sample_rate)
     step = round(_LUFS_STEP_S * sample_rate)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # means of no blocks, where all are gated
@@ -74,6 +72,21 @@ def loudness_lufs(samples: Float32Array, sample_rate: int) -> float | None:
             parts = pieces(len(samples), width=4, multiple=step)
             loudness = _gated([_block_loudness(samples, part, meter) for part in parts])
     return loudness if np.isfinite(loudness) else None
+
+
+def _k_weighting_meter(sample_rate: int) -> Meter:
+    """Return pyloudnorm's meter with its own two filters, computed by what takes half as long for them."""
+    import pyloudnorm
+    from scipy import signal
+
+    class Biquad(pyloudnorm.IIRfilter):  # type: ignore[misc]
+        def apply_filter(self, data: Float32Array) -> npt.NDArray[np.float64]:
+            return np.asarray(signal.sosfilt(np.concatenate([self.b, self.a])[None], data))
+
+    meter = pyloudnorm.Meter(sample_rate)
+    for kind, of in meter._filters.items():
+        meter._filters[kind] = Biquad(of.G, of.Q, of.fc, of.rate, of.filter_type, of.passband_gain)
+    return meter
 
 
 def _block_loudness(samples: Float32Array, part: slice, meter: Meter) -> npt.NDArray[np.float64]:
@@ -133,9 +146,9 @@ def _clipped_share(channel: Float32Array) -> float:
         if extreme < 0.3 * highest:
             continue
         least = np.float32(extreme - _FLAT_TOP * highest)
-        is_flat = np.zeros(len(channel) + 2, dtype=np.int8)  # between two ends that are not
+        is_flat = np.zeros(len(channel) + 2, dtype=np.bool_)  # between two ends that are not
         is_flat[1:-1] = channel >= least if sign > 0 else channel <= -least
-        edges = np.flatnonzero(np.diff(is_flat))
+        edges = np.flatnonzero(is_flat[1:] != is_flat[:-1])
         starts, ends = edges[::2], edges[1::2]
         entry = np.abs(channel[starts] - channel[np.maximum(starts - 1, 0)])
         counts = ends - starts
@@ -167,7 +180,7 @@ def resolution_bits(samples: Float32Array) -> float | None:
     is_used = np.zeros(2 * _N_LEVELS + 1, dtype=bool)
     for piece in pieces(len(samples)):
         levels = np.rint(samples[piece, 0] * np.float32(_N_LEVELS / highest)).astype(np.int32)
-        is_used[levels + _N_LEVELS] = True
+        is_used[(levels + _N_LEVELS).astype(np.intp)] = True  # else cast in pieces, at twice the time
     used = np.flatnonzero(is_used)
     if len(used) < 4:
         return None

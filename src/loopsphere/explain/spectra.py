@@ -9,7 +9,10 @@ from scipy import fft
 
 from loopsphere.types import Float32Array
 
-_SAMPLES_PER_BLOCK = 2**17  # of frames; their spectra stay in the cache of a core
+_SAMPLES_PER_BLOCK = 2**16
+"""Of frames; twice as many take twice as long, because their memory is then fetched anew each time."""
+_FEWEST_AT_ONCE = 4
+"""Frames; so many are transformed side by side."""
 _SAMPLES_AT_ONCE = 2**23
 """Of a waveform (175 s at 48 kHz), or values of its spectra; what is longer is taken piece by piece."""
 
@@ -74,14 +77,17 @@ def power_blocks(
     window *= np.float32(1.0 / window.sum())
     views = np.lib.stride_tricks.sliding_window_view(padded, n_fft)
     kept = n_fft // 2 + 1 if n_bins is None else n_bins
-    n_at_once = max(1, _SAMPLES_PER_BLOCK // n_fft)
-    n_rows = max(1, _SAMPLES_AT_ONCE // kept // n_at_once) * n_at_once
+    n_at_once = max(_FEWEST_AT_ONCE, _SAMPLES_PER_BLOCK // n_fft)
+    n_rows = max(1, _SAMPLES_AT_ONCE // kept // (2 * n_at_once)) * 2 * n_at_once
     for start in range(0, len(starts), n_rows):
         rows = starts[start : start + n_rows]
         power = np.empty((len(rows), kept), np.float32)
         for first in range(0, len(rows), n_at_once):
             block = rows[first : first + n_at_once]
-            spectrum = fft.rfft(views[block] * window, axis=1).view(np.float32)[:, : 2 * kept]
+            # Evenly spaced frames are a view: they are copied once, by the window.
+            frames = views[block] if wrap else views[block[0] : block[-1] + 1 : hop_length]
+            windowed = np.multiply(frames, window, out=frames if wrap else None)
+            spectrum = fft.rfft(windowed, axis=1, overwrite_x=True).view(np.float32)[:, : 2 * kept]
             np.square(spectrum, out=spectrum)  # real and imaginary parts in turn
             np.add(spectrum[:, 0::2], spectrum[:, 1::2], out=power[first : first + len(block)])
         yield power

@@ -38,7 +38,18 @@ _A4_MIDI, _A4_HZ = 69, 440.0
 _MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 _MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 
+_PROFILES: FloatArray = np.array(
+    [
+        [np.roll(np.array(profile) - np.mean(profile), tonic) / np.std(profile) for tonic in range(12)]
+        for profile in (_MAJOR, _MINOR)
+    ]
+)
+"""Of 2 modes and 12 tonics: shape (2, 12, 12)."""
+
 _DIATONIC = (0, 2, 4, 5, 7, 9, 11)
+_SCALES: FloatArray = np.array(
+    [np.roll(np.isin(np.arange(12), _DIATONIC), tonic) for tonic in range(12)], dtype=np.float64
+)
 
 
 @dataclass(frozen=True)
@@ -201,29 +212,31 @@ def _voices(image: FloatArray) -> FloatArray:
     salience : float64 ndarray of shape (n_frames, n_pitch_steps)
         Of the pitches found; 0 elsewhere.
     """
-    image = image.copy()
-    n_frames, rows = len(image), np.arange(len(image))
-    salience = np.zeros((n_frames, _N_PITCH_STEPS))
-    strongest = np.zeros(n_frames)
+    salience = np.zeros((len(image), _N_PITCH_STEPS))
+    # Frames with a pitch left in them, their numbers, and their strongest pitch so far.
+    left, rows, strongest = image, np.arange(len(image)), np.zeros(len(image))
     for _ in range(_MAX_VOICES):
         # A partial counts within a third of a semitone.
-        widened = ndimage.maximum_filter1d(image, 3, axis=1)
-        sums = np.zeros((n_frames, _N_PITCH_STEPS))
+        widened = ndimage.maximum_filter1d(left, 3, axis=1)
+        sums = np.zeros((len(left), _N_PITCH_STEPS))
         for offset, weight in zip(_HARMONIC_STEPS, _HARMONIC_WEIGHTS, strict=True):
             sums += weight * widened[:, offset : offset + _N_PITCH_STEPS]
         # A pitch whose own fundamental is missing may be real, but is more often an octave too low.
         sums *= np.where(widened[:, :_N_PITCH_STEPS] > 0, 1.0, 0.6)
         best = sums.argmax(axis=1)
-        value = sums[rows, best]
+        value = sums[np.arange(len(left)), best]
         strongest = np.maximum(strongest, value)
         is_voice = (value > _VOICE_SHARE * strongest) & (value > 0)
         if not is_voice.any():
             break
-        found, at = rows[is_voice], best[is_voice]
-        salience[found, at] = np.maximum(salience[found, at], value[is_voice] / strongest[is_voice])
+        # A frame without a voice stays as it is, and so will have none.
+        left, rows, strongest = left[is_voice], rows[is_voice], strongest[is_voice]
+        at, value = best[is_voice], value[is_voice]
+        salience[rows, at] = np.maximum(salience[rows, at], value / strongest)
+        each = np.arange(len(left))
         for offset in _HARMONIC_STEPS:
             for beside in (-1, 0, 1):
-                image[found, np.clip(at + offset + beside, 0, _N_IMAGE_STEPS - 1)] *= 0.1
+                left[each, np.clip(at + offset + beside, 0, _N_IMAGE_STEPS - 1)] *= 0.1
     return salience
 
 
@@ -237,9 +250,7 @@ def _tuning_cents(peaks: _Peaks) -> float:
 
 def scale_fit(chroma: FloatArray) -> float:
     """Return the share of a chroma of shape (12,) that lies within the diatonic scale that fits best."""
-    is_in_scale = np.zeros(12)
-    is_in_scale[list(_DIATONIC)] = 1.0
-    return float(max(np.dot(chroma, np.roll(is_in_scale, tonic)) for tonic in range(12)) / chroma.sum())
+    return float((_SCALES @ chroma).max() / chroma.sum())
 
 
 def best_key(chroma: FloatArray) -> tuple[Key, float]:
@@ -257,15 +268,7 @@ def best_key(chroma: FloatArray) -> tuple[Key, float]:
         0 to 1: how far the best fit lies above the second.
     """
     centred = chroma - chroma.mean()
-    fits = np.array(
-        [
-            [
-                float(np.dot(centred, np.roll(profile - profile.mean(), tonic))) / float(np.std(profile))
-                for tonic in range(12)
-            ]
-            for profile in (np.array(_MAJOR), np.array(_MINOR))
-        ]
-    ) / max(12.0 * float(np.std(chroma)), 1e-12)
+    fits = _PROFILES @ centred / max(12.0 * float(np.std(chroma)), 1e-12)
     order = np.argsort(fits, axis=None)
     mode, tonic = divmod(int(order[-1]), 12)
     margin = fits.flat[order[-1]] - fits.flat[order[-2]]
