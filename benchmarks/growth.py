@@ -38,6 +38,7 @@ from loopsphere.outputs import ROWS_PER_GROUP, write_results
 from loopsphere.pipeline import fit_embeddings, scan_embeddings
 from loopsphere.reporting import write_report
 from loopsphere.scale.cached import score_cached
+from loopsphere.settings import Settings
 from loopsphere.synth import render_collection
 from loopsphere.types import EmbedResult
 
@@ -92,6 +93,7 @@ def measure_embed(folder: str, n_loops: str) -> dict[str, float]:
 def measure_scan(folder: str, library: str, out: str, precision: str) -> dict[str, list[float]]:
     """Take the steps of a scan one by one; each finds in the library what those before it made."""
     known = open_library(library)
+    settings = Settings(precision=precision, library=known)
     encoder = partial(cached_encoder, "bundled", "auto", precision)
     taken: dict[str, list[float]] = {}
 
@@ -104,8 +106,8 @@ def measure_scan(folder: str, library: str, out: str, precision: str) -> dict[st
     embedded = timed("embed", lambda: embed(folder, precision=precision, library=known))
     timed("compare copies", lambda: duplicate_groups(embedded, library=known))
     timed("measure", lambda: measured_for(embedded, SCAN_DETECTOR, library=known))
-    timed("learn and score", lambda: scan_embeddings(embedded, library=known))
-    result = timed("explain", lambda: scan_embeddings(embedded, explain=True, library=known))
+    timed("learn and score", lambda: scan_embeddings(embedded, settings=settings))
+    result = timed("explain", lambda: scan_embeddings(embedded, explain=True, settings=settings))
     timed("write tables", lambda: write_results(out, result))
     located = timed("locate", lambda: locate_odd(result, embedded, encoder, library=known))
     page = Path(out) / "report"

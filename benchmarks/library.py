@@ -29,7 +29,7 @@ from loopsphere.library import FileRecord, open_library
 from loopsphere.library.fingerprint import FINGERPRINT_DIM, FINGERPRINT_KIND
 from loopsphere.library.memory import Memory
 from loopsphere.library.store import now
-from loopsphere.pipeline import scan
+from loopsphere.verbs.scan import scan
 
 ROWS_PER_WRITE = 512
 N_REPEATS = 3

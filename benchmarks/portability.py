@@ -93,12 +93,13 @@ def scan_here(precision: str, n_threads: int, seed: int, keep: Path | None) -> d
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:n_threads])
     from loopsphere.embedding import embed
     from loopsphere.pipeline import scan_embeddings
+    from loopsphere.settings import Settings
 
     answers = {}
     with tempfile.TemporaryDirectory(prefix="loopsphere-portability-") as folder:
         for name, paths in collections(Path(folder), seed).items():
             embedded = embed(paths, precision=precision)
-            result = scan_embeddings(embedded, seed=seed)
+            result = scan_embeddings(embedded, settings=Settings(seed=seed))
             if keep is not None:
                 np.savez(keep / f"{name}.npz", embedding=embedded.embedding, path=embedded.paths)
             answers[name] = {Path(loop.path).name: (loop.anomaly_score, loop.is_odd) for loop in result.loops}

@@ -98,7 +98,7 @@ def conformal_threshold(
     CalibrationError
         There is no calibration score, one is NaN, or `alpha` is not in (0, 1).
     """
-    _check_alpha(alpha)
+    check_alpha(alpha)
     calibration = np.unique(_checked_scores(calibration_scores, "calibration_scores", smallest=1))
     candidates = np.nextafter(calibration, np.inf)
     is_odd = conformal_p_values(candidates, calibration_scores, groups) <= alpha
@@ -135,7 +135,7 @@ def too_few_note(n_calibration: int, alpha: float, unit: str = "loops") -> str |
     CalibrationError
         `n_calibration` is negative or `alpha` is not in (0, 1).
     """
-    _check_alpha(alpha)
+    check_alpha(alpha)
     promised = smallest_alpha(n_calibration)
     if alpha >= promised:
         return None
@@ -175,7 +175,7 @@ def benjamini_hochberg(p_values: npt.ArrayLike, alpha: float) -> npt.NDArray[np.
     ----------
     Benjamini and Hochberg 1995, 'Controlling the false discovery rate', section 3.
     """
-    _check_alpha(alpha)
+    check_alpha(alpha)
     p = _checked_scores(p_values, "p_values", smallest=0)
     if ((p < 0) | (p > 1)).any():
         raise CalibrationError("p_values must lie in [0, 1]")
@@ -323,9 +323,16 @@ def _checked_scores(scores: npt.ArrayLike, name: str, smallest: int) -> Float64A
     return checked
 
 
-def _check_alpha(alpha: float) -> None:
+def check_alpha(alpha: float) -> None:
+    """Refuse what is no false-alarm rate.
+
+    Raises
+    ------
+    CalibrationError
+        `alpha` is not in (0, 1).
+    """
     if not 0.0 < alpha < 1.0:
-        raise CalibrationError(f"alpha must lie between 0 and 1, not be {alpha}")
+        raise CalibrationError(f"alpha is a false-alarm rate between 0 and 1, not {alpha}")
 
 
 def _group_weights(groups: npt.ArrayLike | None, n_loops: int) -> tuple[Float64Array, int]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from loopsphere.audio import waveform_again
-from loopsphere.embedding import Progress, silent
 from loopsphere.library.comparison import COMPARISON_RATE_HZ
 from loopsphere.library.duplicates import (
     DUPLICATES,
@@ -26,9 +25,14 @@ from loopsphere.library.duplicates import (
 )
 from loopsphere.library.moved import MOVED_KIND, have_equals, moved_candidates, moved_sketch
 from loopsphere.library.store import Library
+from loopsphere.progress import Progress, silent
 from loopsphere.room import ROOM
+from loopsphere.tabular import frame, html_table
 from loopsphere.threads import workers
-from loopsphere.types import EmbedResult, Float32Array
+from loopsphere.types import EmbedResult, Float32Array, SkippedFile
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _KINDS = ("same audio", "near-duplicate", "time-shifted", "transposed")
 """Of pairs that are not the very same samples, the nearest first."""
@@ -73,7 +77,7 @@ class LikePair:
 
 @dataclass(frozen=True)
 class DuplicateResult:
-    """The answer of `find_duplicates`.
+    """The answer of `duplicates`; `len` counts its groups, iterating yields them.
 
     Attributes
     ----------
@@ -82,11 +86,30 @@ class DuplicateResult:
         Paths of loops that are one and the same; only groups of two and more.
     pairs : tuple of LikePair
         All pairs that were found, the nearest kind first, then in the order of the loops.
+    skipped : tuple of SkippedFile
     """
 
     n_loops: int
     groups: tuple[tuple[str, ...], ...]
     pairs: tuple[LikePair, ...]
+    skipped: tuple[SkippedFile, ...] = ()
+
+    def __len__(self) -> int:
+        """Return how many groups of copies there are."""
+        return len(self.groups)
+
+    def __iter__(self) -> Iterator[tuple[str, ...]]:
+        """Yield the groups, each the paths of one loop's copies."""
+        return iter(self.groups)
+
+    def __repr__(self) -> str:
+        return (
+            f"DuplicateResult(n_loops={self.n_loops}, n_groups={len(self)}, "
+            f"n_superfluous={self.n_superfluous}, n_pairs={len(self.pairs)}, n_skipped={len(self.skipped)})"
+        )
+
+    def _repr_html_(self) -> str:
+        return html_table(repr(self), [asdict(pair) for pair in self.pairs], ("first", "second", "reason"))
 
     @property
     def n_superfluous(self) -> int:
@@ -100,7 +123,18 @@ class DuplicateResult:
             "n_superfluous": self.n_superfluous,
             "groups": [list(group) for group in self.groups],
             "pairs": [asdict(pair) for pair in self.pairs],
+            "skipped": [asdict(file) for file in self.skipped],
         }
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a pair as a pandas frame, with the columns of `LikePair`.
+
+        Raises
+        ------
+        MissingExtraError
+            pandas is not installed.
+        """
+        return frame([asdict(pair) for pair in self.pairs], [of.name for of in fields(LikePair)])
 
 
 def duplicate_groups(
@@ -160,7 +194,7 @@ def find_duplicates(
     for path, group in zip(embedded.paths, recordings, strict=True):
         members.setdefault(int(group), []).append(path)
     groups = tuple(tuple(paths) for paths in members.values() if len(paths) > 1)
-    return DuplicateResult(len(embedded.paths), groups, tuple(pairs))
+    return DuplicateResult(len(embedded.paths), groups, tuple(pairs), embedded.skipped)
 
 
 def _in_order(

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-from loopsphere.embedding import DEFAULT_ENCODER, Progress, cached_encoder, embed
-from loopsphere.outputs import write_results
-from loopsphere.pipeline import DEFAULT_ALPHA, scan_embeddings
-from loopsphere.reporting import write_report
+from loopsphere.pipeline import DEFAULT_ALPHA
+from loopsphere.progress import Progress
 from loopsphere.synth import LabelledLoop, render_collection
-from loopsphere.types import ScoreResult
+from loopsphere.verbs.scan import Scan, scan
 
 
 @dataclass(frozen=True)
@@ -22,13 +18,13 @@ class DemoReport:
 
     Attributes
     ----------
-    result : ScoreResult
+    result : Scan
     labels : dict of str to LabelledLoop
         By path, as in `result`.
     loops_folder, results_folder : Path
     """
 
-    result: ScoreResult
+    result: Scan
     labels: dict[str, LabelledLoop]
     loops_folder: Path
     results_folder: Path
@@ -95,17 +91,7 @@ def run_demo(
     )
     by_path = {str(loops_folder / label.path): label for label in labels}
     # The labelled files alone, in case the folder holds loops of an earlier, larger demo.
-    started = time.monotonic()
-    embedded = embed(sorted(by_path), device=device, progress=progress)
-    result = scan_embeddings(embedded, alpha=alpha, seed=seed, explain=True, device=device, progress=progress)
-    write_results(results_folder, result)
-    write_report(
-        results_folder / "report",
-        result,
-        embedded,
-        partial(cached_encoder, DEFAULT_ENCODER, device),
-        seconds=time.monotonic() - started,
-        seed=seed,
-        progress=progress,
-    )
-    return DemoReport(result, by_path, loops_folder, results_folder)
+    found = scan(sorted(by_path), alpha=alpha, seed=seed, device=device, progress=progress)
+    found.write_tables(results_folder)
+    found.write_report(results_folder / "report")
+    return DemoReport(found, by_path, loops_folder, results_folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
@@ -27,7 +27,9 @@ from loopsphere.library.fingerprint import FINGERPRINT_DIM, FINGERPRINT_KIND, FI
 from loopsphere.library.memory import Memory
 from loopsphere.library.records import FileRecord
 from loopsphere.library.store import Library, now
+from loopsphere.progress import Progress, silent
 from loopsphere.room import ROOM
+from loopsphere.settings import Settings
 from loopsphere.threads import n_cores, threads_each
 from loopsphere.types import Clip, EmbedResult, Float32Array, SkippedFile
 
@@ -45,12 +47,6 @@ _MAX_WORKERS = 8
 """Beyond, Python's lock is the bottleneck, and each worker's network gets more cores instead."""
 
 Sources = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
-Progress = Callable[[str, int, int], None]
-"""Called as `progress(what, n_done, n_total)`."""
-
-
-def silent(what: str, n_done: int, n_total: int) -> None:
-    """Report progress to nobody."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +114,15 @@ def embed(
     ----------
     arXiv 2505.23784, section 3.1.
     """
+    settings = Settings(device=device, precision=precision, library=library, progress=progress)
+    return embed_with(sources, encoder, settings, stdin=stdin)
+
+
+def embed_with(
+    sources: Sources, encoder: str | None, settings: Settings, *, stdin: TextIO | None = None
+) -> EmbedResult:
+    """Turn loops into embeddings; see `embed`."""
+    library, progress = settings.library, settings.progress
     named = as_list(sources)
     paths, skipped = find_loops(named, stdin=stdin or sys.stdin)
     if not paths:
@@ -125,12 +130,12 @@ def embed(
         # Where a reason is known, as that there is no such folder, it is not for want of the right endings.
         known = "" if skipped else f"; what is read ends in {', '.join(sorted(AUDIO_EXTENSIONS))}"
         raise NothingUsableError(_nothing_usable(f"no audio files found in {where}{known}", skipped))
-    identity = None if encoder is None else encoder_identity(encoder, device, precision, library)
+    identity = None if encoder is None else encoder_identity(encoder, settings)
     memory, loaded = Memory(library, _dims(identity)), None
     if encoder is not None and identity is not None and _holds_new(paths, identity.sample_rate, memory):
-        loaded = cached_encoder(encoder, device, precision)
+        loaded = cached_encoder(encoder, settings.device, settings.precision)
         if loaded.hash != identity.hash:  # 'auto' takes something else by now
-            identity = _remembered_identity(loaded, encoder, device, precision, library)
+            identity = _remembered_identity(loaded, encoder, settings)
             memory = Memory(library, _dims(identity))
     dims = _dims(identity)
     loops: list[FileRecord] = []
@@ -166,33 +171,32 @@ def embed(
     )
 
 
-def encoder_identity(name: str, device: str, precision: str, library: Library | None) -> EncoderIdentity:
+def encoder_identity(name: str, settings: Settings) -> EncoderIdentity:
     """Tell which encoder a name stands for, from the library where it was loaded before; else load it.
 
     Parameters
     ----------
-    name, device, precision : str
+    name : str
         As for `loopsphere.encoders.load_encoder`.
-    library : Library or None
-        Remembers it.
+    settings : Settings
+        Its library remembers it.
 
     Raises
     ------
     CheckpointError
         It cannot be loaded.
     """
+    device, precision, library = settings.device, settings.precision, settings.library
     key = None if library is None else identity_key(name, device, precision)
     found = library.made(_IDENTITIES, {key}).get(key) if library is not None and key is not None else None
     if found is not None:
         return EncoderIdentity.from_bytes(found)
-    return _remembered_identity(cached_encoder(name, device, precision), name, device, precision, library)
+    return _remembered_identity(cached_encoder(name, device, precision), name, settings)
 
 
-def _remembered_identity(
-    encoder: Encoder, name: str, device: str, precision: str, library: Library | None
-) -> EncoderIdentity:
-    identity = EncoderIdentity.of(encoder)
-    key = None if library is None else identity_key(name, device, precision)
+def _remembered_identity(encoder: Encoder, name: str, settings: Settings) -> EncoderIdentity:
+    identity, library = EncoderIdentity.of(encoder), settings.library
+    key = None if library is None else identity_key(name, settings.device, settings.precision)
     if library is not None and key is not None:
         content = {key: identity.to_bytes()}
         library.try_to(partial(library.put_made, _IDENTITIES, content))
@@ -256,8 +260,21 @@ def _loaded(name: str, device: str, precision: str) -> Encoder:
 
 
 def as_list(sources: Sources) -> list[str | os.PathLike[str]]:
-    """Return one path or several as a list."""
-    return [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+    """Return one path or several as a list.
+
+    Raises
+    ------
+    TypeError
+        They are no paths.
+    """
+    given = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+    for source in given:
+        if not isinstance(source, str | os.PathLike):
+            raise TypeError(
+                f"loops are given as files and folders, not waveforms or others ({type(source).__name__}); "
+                "loopsphere.encoders.load_encoder(name).embed takes mono waveforms at its own rate"
+            )
+    return given
 
 
 def _work_through(

@@ -17,7 +17,6 @@ import numpy.typing as npt
 from loopsphere.audio import recording_again
 from loopsphere.audio.tags import read_music_tags
 from loopsphere.code import code_digest
-from loopsphere.embedding import Progress, silent
 from loopsphere.encoders.joining import taken_apart
 from loopsphere.errors import AudioError, surprise
 from loopsphere.explain import (
@@ -38,6 +37,7 @@ from loopsphere.explain.prototypes import modes, typical
 from loopsphere.explain.sounds import by_register, sounds_of
 from loopsphere.library.store import Library
 from loopsphere.model import library_versions
+from loopsphere.progress import Progress, silent
 from loopsphere.room import ROOM
 from loopsphere.threads import n_cores, workers
 from loopsphere.types import EmbedResult, Explanation, Float32Array, Neighbour, Normality, NormalMode

@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from loopsphere.calibrate import CrossConformal, FitScore, cross_conformal
 from loopsphere.detect import make_detector
-from loopsphere.embedding import Progress
 from loopsphere.library.store import Library
 from loopsphere.measuring import N_ATTRIBUTES, features_of, measured_for
 from loopsphere.naming import NamedLoops
+from loopsphere.settings import Settings
 from loopsphere.threads import n_cores, threads_each
 from loopsphere.types import Float32Array
 
@@ -85,19 +85,17 @@ class Learner:
         features: Float32Array,
         named: Lesson | None,
         detector: str,
-        seed: int,
-        device: str,
-        progress: Progress,
+        settings: Settings,
         *,
         holds_odd: bool,
     ) -> None:
         self._features = features
         self._named = named
         self._detector = detector
-        self._seed = seed
+        self._seed = settings.seed
         # Networks of this size train faster on the CPU unless a device is asked for.
-        self._device = "cpu" if device == "auto" else device
-        self._progress = progress
+        self._device = "cpu" if settings.device == "auto" else settings.device
+        self._progress = settings.progress
         self._holds_odd = holds_odd
         # Where odd loops are expected, `trimmed` follows; else `cross_fitted`, and one fit on all loops.
         self._n_fits = N_FOLDS * (1 + len(TRIMMED_SHARES)) if holds_odd else N_FOLDS + 1
@@ -105,7 +103,7 @@ class Learner:
         self._warnings: list[str] = []
         self.trusted = np.ones(len(features), dtype=np.bool_)
         """Which loops may be learnt from; all may be scored."""
-        progress("learning", 0, self._n_fits)
+        self._progress("learning", 0, self._n_fits)
 
     def fit(self, rows: npt.NDArray[np.int64] | slice) -> Detector:
         """Return a detector fitted on some rows."""

@@ -14,13 +14,13 @@ import numpy as np
 
 from loopsphere.audio import waveform_again
 from loopsphere.code import code_digest
-from loopsphere.embedding import Progress, silent
 from loopsphere.encoders import Encoder
 from loopsphere.explain.localise import Localisation, OddRange, Run, TokenMemory
 from loopsphere.features.config import MelConfig
 from loopsphere.features.mel import log_mel
 from loopsphere.library.store import Library
 from loopsphere.model import library_versions
+from loopsphere.progress import Progress, silent
 from loopsphere.report.media import oddness_base64, peaks_base64, spectrum_base64
 from loopsphere.room import ROOM
 from loopsphere.threads import workers

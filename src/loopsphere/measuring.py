@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from loopsphere.detect.registry import detector_spec
-from loopsphere.embedding import Progress, silent
 from loopsphere.explain import ATTRIBUTES
 from loopsphere.explaining import Record, attributes_of
 from loopsphere.library.store import Library
+from loopsphere.progress import Progress, silent
 from loopsphere.types import EmbedResult, Float32Array
 
 # How a file is stored says nothing of the loop in it.

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from loopsphere.calibrate import conformal_p_values, conformal_threshold, smallest_alpha, too_few_note
+from loopsphere.calibrate import (
+    check_alpha,
+    conformal_p_values,
+    conformal_threshold,
+    smallest_alpha,
+    too_few_note,
+)
 from loopsphere.detect import detector_from_state
 from loopsphere.errors import ModelFileError, first_line
 from loopsphere.model_file import ModelFile, read_model_file, write_model_file
@@ -109,6 +115,20 @@ class Model:
         """Groups of the calibration loops, the number that false-alarm rates stand on."""
         return len(np.unique(self.calibration_groups))
 
+    def check_encoder(self, name: str, encoder_hash: str, where: str = "here") -> None:
+        """Refuse embeddings that another encoder made than the model's.
+
+        Raises
+        ------
+        ModelFileError
+            `encoder_hash` is another.
+        """
+        if encoder_hash != self.encoder_hash:
+            raise ModelFileError(
+                f"this model was made with encoder {self.encoder!r} ({self.encoder_hash[:12]}), but "
+                f"{name!r} {where} is {encoder_hash[:12]}; fit again, or give the encoder it was made with"
+            )
+
     def judge(self, features: Float32Array, alpha: float) -> Judgement:
         """Score new loops.
 
@@ -198,6 +218,28 @@ class Model:
         tensors[_SCORES] = self.calibration_scores
         tensors[_GROUPS] = self.calibration_groups
         write_model_file(path, ModelFile(header, tensors))
+
+
+def admitted(model: Model | str | os.PathLike[str], alpha: float | None) -> tuple[Model, float]:
+    """Return a model, read if it is a file, and the false-alarm rate to judge at.
+
+    Parameters
+    ----------
+    model : Model or path
+    alpha : float or None
+        None is the model's own.
+
+    Raises
+    ------
+    ModelFileError, UnknownNameError
+        As for `load_model`.
+    CalibrationError
+        `alpha` is not in (0, 1).
+    """
+    learnt = model if isinstance(model, Model) else load_model(model)
+    rate = learnt.alpha if alpha is None else alpha
+    check_alpha(rate)
+    return learnt, rate
 
 
 def load_model(path: str | os.PathLike[str]) -> Model:

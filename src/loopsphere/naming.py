@@ -12,16 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from loopsphere.detect.registry import DEFAULT_DETECTOR, SCAN_DETECTOR, WITH_ATTRIBUTES
-from loopsphere.embedding import DEFAULT_ENCODER, Progress, Sources, as_list, embed, silent
-from loopsphere.encoders.precision import DEFAULT_PRECISION
+from loopsphere.embedding import DEFAULT_ENCODER, Sources, as_list, embed_with
 from loopsphere.errors import NamedLoopError
-from loopsphere.library.store import Library
+from loopsphere.settings import Settings
 from loopsphere.types import EmbedResult
 
 ODD, NORMAL = -1, 1
 LEARNS_FROM_NAMES = {DEFAULT_DETECTOR: "deep-sad", SCAN_DETECTOR: "deep-sad" + WITH_ATTRIBUTES}
 
 PathLike = str | os.PathLike[str]
+_DEFAULTS = Settings()
 
 
 @dataclass(frozen=True)
@@ -72,18 +72,16 @@ def embed_named(
     normal: Sequence[PathLike],
     *,
     encoder: str = DEFAULT_ENCODER,
-    device: str = "auto",
-    precision: str = DEFAULT_PRECISION,
-    library: Library | None = None,
-    progress: Progress = silent,
+    settings: Settings = _DEFAULTS,
     stdin: TextIO | None = None,
 ) -> tuple[EmbedResult, NamedLoops | None]:
     """Embed a collection and the loops that were named, and set these apart.
 
     Parameters
     ----------
-    sources, encoder, device, precision, library, progress, stdin
+    sources, encoder, stdin
         As for `loopsphere.embed`.
+    settings : Settings
     odd, normal : sequence of paths
         Files, of the collection or from elsewhere. Copies of them, with the very same audio, are named too.
 
@@ -101,15 +99,7 @@ def embed_named(
     NamedLoopError
         A named file could not be read, or is named both odd and normal.
     """
-    embedded = embed(
-        [*as_list(sources), *odd, *normal],
-        encoder=encoder,
-        device=device,
-        precision=precision,
-        library=library,
-        progress=progress,
-        stdin=stdin,
-    )
+    embedded = embed_with([*as_list(sources), *odd, *normal], encoder, settings, stdin=stdin)
     if not odd and not normal:
         return embedded, None
     hash_of = {

@@ -7,7 +7,6 @@ import io
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,12 @@ import numpy as np
 
 from loopsphere.errors import UnknownNameError
 from loopsphere.files import CONTROL, whole_file
-from loopsphere.types import EmbedResult, ScoreResult
+from loopsphere.types import SCORE_COLUMNS, EmbedResult, ScoreResult
 
 ROWS_PER_GROUP = 8192
 """Of the Parquet files of embeddings; who reads a file as a stream has one group in memory."""
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What spreadsheets calculate instead of showing it; in East Asia also the wide ones."""
-_COLUMNS = ("path", "duration_s", "anomaly_score", "p_value", "is_odd", "reasons")
 
 
 def json_text(record: Mapping[str, Any]) -> str:
@@ -60,11 +58,10 @@ def write_results(folder: str | os.PathLike[str], result: ScoreResult) -> list[P
         The folder cannot be written.
     """
     table, record = Path(folder) / "results.csv", Path(folder) / "results.json"
-    why = {of.path: "; ".join(reason.text for reason in of.reasons) for of in result.explanations}
-    rows: list[Iterable[object]] = [_COLUMNS]
-    for loop in result.loops:
-        cells = {**asdict(loop), "path": _no_formula(loop.path), "reasons": why.get(loop.path, "")}
-        rows.append([cells[name] for name in _COLUMNS])
+    rows: list[Iterable[object]] = [SCORE_COLUMNS]
+    for row in result.to_rows():
+        cells = {**row, "path": _no_formula(row["path"])}
+        rows.append([cells[name] for name in SCORE_COLUMNS])
     with whole_file(table) as file:
         file.write("".join(map(_csv_line, rows)).encode())
     write_json(record, result.to_dict())

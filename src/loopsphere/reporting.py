@@ -13,11 +13,11 @@ from pathlib import Path, PurePath
 from loopsphere.audio import waveform_again
 from loopsphere.code import code_digest
 from loopsphere.collection import DuplicateResult, find_duplicates
-from loopsphere.embedding import Progress, silent
 from loopsphere.explain import ATTRIBUTES
 from loopsphere.library import Library
 from loopsphere.locating import LoadEncoder, Located, card_numbers, locate_odd
 from loopsphere.model import library_versions
+from loopsphere.progress import Progress, silent
 from loopsphere.report import LoopColumns, LoopDetail, LoopGroup, ReportData, write_page
 from loopsphere.report.links import common_folder, loop_urls
 from loopsphere.report.media import OPUS_RATE, opus_base64

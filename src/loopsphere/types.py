@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from loopsphere.errors import MissingExtraError
+from loopsphere.tabular import frame, html_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -252,17 +253,13 @@ class LoopScore:
     is_odd: bool
 
 
-def _frame(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise MissingExtraError("pandas is needed for this: pip install 'loopsphere[tables]'") from error
-    return pd.DataFrame(rows, columns=columns)
+SCORE_COLUMNS = ("path", "duration_s", "anomaly_score", "p_value", "is_odd", "reasons")
+"""Of the tables of scored loops."""
 
 
 @dataclass(frozen=True)
 class ScoreResult:
-    """The answer of `scan` and `score`: loops, most odd first, and what was skipped.
+    """How odd loops are: the loops, most odd first, and what was skipped.
 
     Attributes
     ----------
@@ -293,21 +290,58 @@ class ScoreResult:
     explanations: tuple[Explanation, ...] = ()
     normal: Normality | None = None
 
+    def __len__(self) -> int:
+        """Return how many loops were scored."""
+        return len(self.loops)
+
+    def __iter__(self) -> Iterator[LoopScore]:
+        """Yield the loops, most odd first."""
+        return iter(self.loops)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(n_loops={len(self)}, n_odd={len(self.odd)}, alpha={self.alpha:g}, "
+            f"detector={self.detector!r}, encoder={self.encoder!r}, n_skipped={len(self.skipped)})"
+        )
+
+    def _repr_html_(self) -> str:
+        return html_table(repr(self), self.to_rows(), SCORE_COLUMNS, played="path")
+
+    @property
+    def odd(self) -> tuple[LoopScore, ...]:
+        """The loops that are odd at `alpha`, most odd first."""
+        return tuple(loop for loop in self.loops if loop.is_odd)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and dicts, ready for JSON; an infinite threshold becomes None."""
-        record = asdict(self)
+        # Of this class alone: what a subclass remembers beside is not of the answer.
+        record = asdict(ScoreResult(**{of.name: getattr(self, of.name) for of in fields(ScoreResult)}))
         record["loops"] = list(record["loops"])
         record["skipped"] = list(record["skipped"])
         record["notes"] = list(record["notes"])
         record["threshold"] = finite_or_none(self.threshold)
         return record
 
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return one row per scored loop, most odd first, with the columns `SCORE_COLUMNS`."""
+        why = {of.path: "; ".join(reason.text for reason in of.reasons) for of in self.explanations}
+        return [{**asdict(loop), "reasons": why.get(loop.path, "")} for loop in self.loops]
+
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per scored loop as a pandas frame, most odd first."""
-        return _frame(
-            [asdict(loop) for loop in self.loops],
-            ["path", "duration_s", "anomaly_score", "p_value", "is_odd"],
-        )
+        """Return one row per scored loop as a pandas frame, most odd first.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            Columns `path`, `duration_s`, `anomaly_score`, `p_value`, `is_odd`, and `reasons`: text, empty
+            where a loop was not explained.
+
+        Raises
+        ------
+        MissingExtraError
+            pandas is not installed.
+        """
+        return frame(self.to_rows(), SCORE_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -368,6 +402,17 @@ class EmbedResult:
     skipped: tuple[SkippedFile, ...] = ()
     fingerprints: Float32Array | None = None
 
+    def __len__(self) -> int:
+        """Return how many loops were embedded."""
+        return len(self.paths)
+
+    def __repr__(self) -> str:
+        n_loops, dim = self.embedding.shape
+        return (
+            f"EmbedResult(n_loops={n_loops}, embedding_dim={dim}, encoder={self.encoder!r}, "
+            f"n_skipped={len(self.skipped)})"
+        )
+
     def subset(self, rows: npt.NDArray[np.int64]) -> EmbedResult:
         """Return the loops of some rows; what was skipped stays."""
         return replace(
@@ -400,4 +445,4 @@ class EmbedResult:
             {"path": path, "duration_s": float(duration), "embedding": row}
             for path, duration, row in zip(self.paths, self.durations_s, self.embedding, strict=True)
         ]
-        return _frame(rows, ["path", "duration_s", "embedding"])
+        return frame(rows, ["path", "duration_s", "embedding"])

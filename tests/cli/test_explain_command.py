@@ -12,10 +12,10 @@ import pytest
 import soundfile as sf
 from typer.testing import CliRunner
 
-from loopsphere import one_loop
 from loopsphere.cli.commands import app
 from loopsphere.embedding import embed
 from loopsphere.library import open_library
+from loopsphere.verbs import explain_loop
 
 DETECTOR = ("--detector", "pca")  # fast
 
@@ -122,7 +122,7 @@ def test_a_loop_that_goes_meanwhile_is_named(drums, tmp_path, monkeypatch, detec
     folder = tmp_path / "drums"
     shutil.copytree(drums, folder, ignore=shutil.ignore_patterns(".loopsphere"))
     first, second = sorted(folder.rglob("*.wav"))[:2]
-    scan = one_loop.scan_embeddings
+    scan = explain_loop.scan_embeddings
 
     def go(*arguments, **options):
         first.unlink()
@@ -130,7 +130,7 @@ def test_a_loop_that_goes_meanwhile_is_named(drums, tmp_path, monkeypatch, detec
             shutil.copy(second, first)
         return scan(*arguments, **options)
 
-    monkeypatch.setattr(one_loop, "scan_embeddings", go)
+    monkeypatch.setattr(explain_loop, "scan_embeddings", go)
     found = run("explain", first, folder, "--detector", detector, "--no-library")
     assert found.exit_code == 1
     assert found.stderr.startswith(f"loopsphere: {first}: it has gone or changed since it was heard")
@@ -141,13 +141,13 @@ def test_a_loop_that_changes_between_two_looks_is_named(drums, tmp_path, monkeyp
     folder = tmp_path / "drums"
     shutil.copytree(drums, folder, ignore=shutil.ignore_patterns(".loopsphere"))
     first, second = sorted(folder.rglob("*.wav"))[:2]
-    embed = one_loop.embed
+    embed = explain_loop.embed_with
 
     def change(*arguments, **options):
         shutil.copy(second, first)
         return embed(*arguments, **options)
 
-    monkeypatch.setattr(one_loop, "embed", change)
+    monkeypatch.setattr(explain_loop, "embed_with", change)
     found = run("explain", first, folder, "--detector", "pca", "--no-library")
     assert found.exit_code == 1
     assert found.stderr.startswith(f"loopsphere: {first}: it has gone or changed since it was heard")

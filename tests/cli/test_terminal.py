@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from loopsphere.cli.commands import app
 from loopsphere.cli.console import printable
 from loopsphere.cli.tables import oddest_table, shortened, similar_table
-from loopsphere.neighbourhood import SimilarLoop, SimilarResult
 from loopsphere.types import Explanation, LoopScore, Reason, ScoreResult
+from loopsphere.verbs.similar import SimilarLoop, SimilarResult
 
 NASTY = "a\x1b]0;title\x07\x1b[31m\nb\x9b\u202ec\r.wav"
 SHOWN = r"a\x1b]0;title\x07\x1b[31m\nb\x9b\u202ec\r.wav"

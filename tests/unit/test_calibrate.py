@@ -157,7 +157,7 @@ def test_loops_of_a_normal_collection_are_called_odd_at_most_at_alpha():
         (lambda: conformal_p_values([np.nan], [1.0]), "scores hold NaN"),
         (lambda: conformal_p_values([[1.0]], [1.0]), "one-dimensional"),
         (lambda: conformal_p_values([1.0], [1.0, 2.0], ["a"]), "groups have shape"),
-        (lambda: conformal_threshold([1.0], 0.0), "alpha must lie between 0 and 1"),
+        (lambda: conformal_threshold([1.0], 0.0), "alpha is a false-alarm rate between 0 and 1"),
         (lambda: benjamini_hochberg([1.5], 0.1), r"must lie in \[0, 1\]"),
         (lambda: smallest_alpha(-1), "cannot be negative"),
         (lambda: group_folds([1, 1, 1], 2, 0), "one group"),

@@ -17,6 +17,7 @@ from loopsphere.embedding import cached_encoder, encoder_identity
 from loopsphere.encoders.identity import EncoderIdentity, identity_key
 from loopsphere.encoders.loading import BUNDLED_FILE
 from loopsphere.library import Library, open_library
+from loopsphere.settings import Settings
 
 SETTINGS = ("bundled", "cpu", "float32")
 
@@ -69,11 +70,12 @@ def test_an_identity_that_no_longer_holds_is_replaced_when_the_encoder_is_loaded
     library = open_library(tmp_path / ".loopsphere")
     true = EncoderIdentity.of(cached_encoder(*SETTINGS))
     key = identity_key(*SETTINGS)
+    settings = Settings("cpu", "float32", library=library)
     assert key is not None
     library.put_made("identities", {key: replace(true, hash="f" * 64).to_bytes()})
-    assert encoder_identity(*SETTINGS, library).hash == "f" * 64
+    assert encoder_identity("bundled", settings).hash == "f" * 64
     assert embedded(loops, library).encoder_hash == true.hash
-    assert encoder_identity(*SETTINGS, library) == true
+    assert encoder_identity("bundled", settings) == true
 
 
 def test_an_encoder_is_the_same_while_all_that_decides_it_is(tmp_path, monkeypatch):

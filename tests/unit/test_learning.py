@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from loopsphere.learning import Learner, without_oddest
+from loopsphere.settings import Settings
 
 N_LOOPS, N_FEATURES = 90, 48
 
@@ -48,7 +49,7 @@ def test_scores_change_no_more_than_what_they_are_of(detector: str) -> None:
     elsewhere = loops + 2e-3 * noise / np.linalg.norm(noise, axis=1, keepdims=True)
     groups = np.arange(N_LOOPS)
     scores, others = (
-        Learner(of.astype(np.float32), None, detector, 0, "cpu", lambda *_: None, holds_odd=True)
+        Learner(of.astype(np.float32), None, detector, Settings(device="cpu"), holds_odd=True)
         .trimmed(groups)
         .scores
         for of in (loops, elsewhere)

@@ -12,6 +12,7 @@ from loopsphere.explain import ATTRIBUTES
 from loopsphere.measuring import JUDGED, N_ATTRIBUTES, attribute_columns, features_of, measured_for
 from loopsphere.model import load_model
 from loopsphere.pipeline import fit_embeddings, scan_embeddings
+from loopsphere.settings import Settings
 from loopsphere.types import EmbedResult
 
 RATE = 22_050
@@ -64,7 +65,9 @@ def test_scan_finds_what_only_measuring_tells(embedded):
 
 def test_scan_measures_each_loop_once_and_explains_from_that(embedded):
     told = []
-    scanned = scan_embeddings(embedded, detector=DETECTOR, explain=True, progress=lambda *of: told.append(of))
+    scanned = scan_embeddings(
+        embedded, detector=DETECTOR, explain=True, settings=Settings(progress=lambda *of: told.append(of))
+    )
     assert scanned.explanations
     n_loops = len(embedded.paths)
     assert [of for of in told if of[0] == "measuring loops" and of[1] == n_loops] == [

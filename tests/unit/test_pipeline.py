@@ -21,6 +21,7 @@ from loopsphere.errors import (
     UnknownNameError,
 )
 from loopsphere.pipeline import fit_embeddings, scan_embeddings
+from loopsphere.settings import Settings
 from loopsphere.types import EmbedResult, ScoreResult
 
 FAST = "mahalanobis"
@@ -65,7 +66,7 @@ def test_scan_ranks_every_loop_once(collection, scanned, embedded):
 
 def test_scan_is_repeatable_and_seeded(collection, scanned, embedded):
     assert ls.scan(collection, detector=FAST, alpha=0.1) == scanned
-    other = scan_embeddings(embedded, detector=FAST, alpha=0.1, seed=1)
+    other = scan_embeddings(embedded, detector=FAST, alpha=0.1, settings=Settings(seed=1))
     assert other.loops != scanned.loops
 
 
@@ -141,7 +142,7 @@ def test_fit_save_load_score(collection, tmp_path):
     direct = ls.score(model, collection)
     assert ls.score(tmp_path / "all.loopsphere", collection) == direct
     frame = direct.to_frame()
-    assert list(frame.columns) == ["path", "duration_s", "anomaly_score", "p_value", "is_odd"]
+    assert list(frame.columns) == [*vars(direct.loops[0]), "reasons"]
     assert len(frame) == 36
 
 

@@ -14,6 +14,7 @@ from loopsphere.embedding import embed
 from loopsphere.library import Library, open_library
 from loopsphere.measuring import measured_for
 from loopsphere.runs import run_key
+from loopsphere.settings import Settings
 from loopsphere.types import EmbedResult, ScoreResult
 
 DETECTOR = "pca+attributes"
@@ -38,7 +39,7 @@ def embedded(folder: Path, library: Library) -> EmbedResult:
 
 @pytest.fixture(scope="module")
 def first(embedded: EmbedResult, library: Library) -> ScoreResult:
-    return pipeline.scan_embeddings(embedded, detector=DETECTOR, library=library)
+    return pipeline.scan_embeddings(embedded, detector=DETECTOR, settings=Settings(library=library))
 
 
 def test_the_second_scan_learns_and_opens_nothing(embedded, library, first, monkeypatch) -> None:
@@ -48,7 +49,7 @@ def test_the_second_scan_learns_and_opens_nothing(embedded, library, first, monk
     for name in ("recording_again", "read_music_tags"):
         monkeypatch.setattr(explaining, name, refuse)
     monkeypatch.setattr(pipeline, "Learner", refuse)
-    assert pipeline.scan_embeddings(embedded, detector=DETECTOR, library=library) == first
+    assert pipeline.scan_embeddings(embedded, detector=DETECTOR, settings=Settings(library=library)) == first
 
 
 def test_a_run_is_known_by_all_that_decides_it(embedded, first) -> None:
@@ -80,8 +81,8 @@ def test_a_run_with_a_loop_that_was_replaced_is_not_kept(folder, tmp_path, monke
 
     with monkeypatch.context() as context:
         context.setattr(pipeline, "measured_for", replaced_meanwhile)
-        pipeline.scan_embeddings(embedded, detector=DETECTOR, library=library)
+        pipeline.scan_embeddings(embedded, detector=DETECTOR, settings=Settings(library=library))
     first.write_bytes(content)
     os.utime(first, ns=(status.st_atime_ns, status.st_mtime_ns))
-    again = pipeline.scan_embeddings(embedded, detector=DETECTOR, library=library)
+    again = pipeline.scan_embeddings(embedded, detector=DETECTOR, settings=Settings(library=library))
     assert again == pipeline.scan_embeddings(embedded, detector=DETECTOR)

@@ -13,13 +13,14 @@ import numpy as np
 from loopsphere.benchmarking import sources
 from loopsphere.benchmarking.cache import cached_planted
 from loopsphere.detect import SCAN_DETECTOR
-from loopsphere.embedding import DEFAULT_ENCODER, Progress, cached_encoder, embed
+from loopsphere.embedding import DEFAULT_ENCODER, cached_encoder, embed
 from loopsphere.encoders import Encoder
 from loopsphere.errors import NothingUsableError
 from loopsphere.evaluate.planted import PlantedSet, planted_faults
 from loopsphere.evaluate.protocols import Task, labelled_loops, one_normal_folder, one_odd_folder
 from loopsphere.evaluate.splits import Embedding
 from loopsphere.measuring import N_ATTRIBUTES, features_of, measured_for
+from loopsphere.progress import Progress
 from loopsphere.types import SkippedFile
 
 PathLike = str | os.PathLike[str]

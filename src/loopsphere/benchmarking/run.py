@@ -23,7 +23,6 @@ from loopsphere.benchmarking.report import results_markdown
 from loopsphere.benchmarking.roster import default_roster, make_roster, uses_attributes
 from loopsphere.calibrate import benjamini_hochberg
 from loopsphere.detect import DEFAULT_DETECTOR, SCAN_DETECTOR
-from loopsphere.embedding import Progress
 from loopsphere.errors import NothingUsableError
 from loopsphere.evaluate.false_alarms import FalseAlarms, false_alarm_rates
 from loopsphere.evaluate.figures import check_can_draw
@@ -31,6 +30,7 @@ from loopsphere.evaluate.protocols import DetectorFactory, Trial, run_tasks
 from loopsphere.evaluate.tables import write_csv, write_false_alarms, write_trials
 from loopsphere.files import whole_file
 from loopsphere.model import library_versions
+from loopsphere.progress import Progress
 from loopsphere.types import SkippedFile
 
 RESULTS_NAME = "RESULTS.md"

@@ -15,13 +15,13 @@ import soxr
 
 from loopsphere.audio import find_loops, load_clip
 from loopsphere.benchmarking.arrays import read_npz
-from loopsphere.embedding import Progress
 from loopsphere.encoders import Encoder
 from loopsphere.errors import AudioError, NothingUsableError
 from loopsphere.evaluate.planted import PlantedSet
 from loopsphere.evaluate.splits import Embedding
 from loopsphere.explain import Attributes, measure
 from loopsphere.measuring import attribute_columns
+from loopsphere.progress import Progress
 from loopsphere.synth import MAGNITUDES, faults_for, plant, render
 from loopsphere.synth.collection import DEMO_PACKS, vary
 from loopsphere.types import EmbedResult, Float32Array, Recording, SkippedFile

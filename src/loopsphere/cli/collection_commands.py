@@ -30,18 +30,16 @@ def duplicates(
 ) -> None:
     """List copies in any format, near-duplicates and loops moved."""
     from loopsphere.cli.tables import print_duplicates, print_skipped
-    from loopsphere.collection import find_duplicates
-    from loopsphere.embedding import embed
+    from loopsphere.verbs.duplicates import duplicates as find_duplicates
 
     ways_out.check_places(files=(json,))
     report = console(stderr=is_stdout(json))
     known = chosen_library(sources, library, none=no_library, report=report, make=True)
     with progress_bar() as progress:
-        embedded = embed(sources, encoder=None, library=known, progress=progress)
-        found = find_duplicates(embedded, related=related, library=known, progress=progress)
+        found = find_duplicates(sources, related=related, library=known, progress=progress)
     print_duplicates(report, found, top)
     print_usage(report, known)
-    print_skipped(report, embedded.skipped)
+    print_skipped(report, found.skipped)
     emit_json(json, found.to_dict())
 
 
@@ -60,29 +58,29 @@ def similar(
     key: Annotated[str | None, typer.Option(help="Only loops in this key, such as Am.")] = None,
     encoder: options.Encoder = options.ENCODER,
     device: options.Device = "auto",
+    precision: options.Precision = options.PRECISION,
     json: options.Json = None,
 ) -> None:
     """List the loops that sound most like one loop."""
     from loopsphere.cli.tables import similar_table, terminal_width
-    from loopsphere.embedding import embed
-    from loopsphere.neighbourhood import similar as find_similar
-    from loopsphere.neighbourhood import wish_from
+    from loopsphere.verbs.similar import similar as find_similar
+    from loopsphere.verbs.similar import wish_from
 
     ways_out.check_places(files=(json,))
+    wish_from(bpm, key)  # before the folder gets a library
     report = console(stderr=is_stdout(json))
-    wish = wish_from(bpm, key) if bpm is not None or key is not None else None
-    with progress_bar() as progress, searched_library(loop, within, library, report) as known:
-        among = None
-        if within is not None:
-            among = embed(within, encoder=encoder, device=device, library=known, progress=progress).paths
+    known = searched_library(loop, within, library, report)
+    with progress_bar() as progress:
         found = find_similar(
             loop,
-            known,
-            among=among,
-            wish=wish,
+            within,
+            bpm=bpm,
+            key=key,
             n_loops=top,
             encoder=encoder,
             device=device,
+            precision=precision,
+            library=known,
             progress=progress,
         )
     if found.loops:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from loopsphere.embedding import Progress
+    from loopsphere.progress import Progress
 
 P = ParamSpec("P")
 R = TypeVar("R")

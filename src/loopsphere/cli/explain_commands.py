@@ -30,12 +30,13 @@ def explain(
     alpha: options.ModelAlpha = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
+    precision: options.Precision = options.PRECISION,
     library: options.Library = None,
     no_library: options.NoLibrary = False,
     json: options.Json = None,
 ) -> None:
     """Tell all of one loop: how odd, why, like what, what is usual."""
-    from loopsphere.one_loop import explain_loop
+    from loopsphere.verbs.explain_loop import explain_loop
 
     ways_out.check_places(files=(json,))
     report = console(stderr=is_stdout(json))
@@ -49,6 +50,7 @@ def explain(
             alpha=alpha,
             seed=seed,
             device=device,
+            precision=precision,
             library=known,
             progress=progress,
         )

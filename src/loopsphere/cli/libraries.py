@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,36 +68,31 @@ def chosen_library(
         return None
 
 
-@contextmanager
 def searched_library(
     loop: Path, within: Path | None, location: str | None, report: Console
-) -> Iterator[Library]:
+) -> Library | None:
     """Open the library to search: the one named, the folder's own, or the nearest above the loop.
 
-    A folder that cannot be written is searched through a library that is gone when the block ends.
+    Returns
+    -------
+    library : Library or None
+        None where the folder can be given none.
 
     Raises
     ------
     LibraryError
-        There is none.
+        There is none, and no folder to search either.
     """
     from loopsphere.library import DEFAULT_NAME, open_library
 
     if location is not None:
-        yield open_library(location)
-        return
+        return open_library(location)
     if within is not None:
         own = chosen_library([str(within)], None, none=False, report=report, make=True)
-        if own is not None and not own.is_read_only:
-            yield own
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            yield open_library(folder)
-        return
+        return None if own is None or own.is_read_only else own
     for above in loop.absolute().parents:
         if (above / DEFAULT_NAME).is_dir():
-            yield open_library(above / DEFAULT_NAME)
-            return
+            return open_library(above / DEFAULT_NAME)
     raise LibraryError(
         f"{loop}: no folder above it has been scanned; say where to search: --in FOLDER or --library FOLDER"
     )

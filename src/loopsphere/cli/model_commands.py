@@ -43,14 +43,14 @@ def fit(
     strict: options.Strict = False,
 ) -> None:
     """Learn what is normal in a collection, to score others later."""
-    from loopsphere import pipeline
     from loopsphere.cli.tables import print_skipped
+    from loopsphere.verbs.fit import fit as learn
 
     ways_out.check_places(files=(output, json))
     report = console(stderr=is_stdout(json))
     known = chosen_library(sources, library, none=no_library, report=report)
     with progress_bar() as progress:
-        model = pipeline.fit(
+        model = learn(
             sources,
             odd=odd or (),
             normal=normal or (),
@@ -105,9 +105,9 @@ def score(
     strict: options.Strict = False,
 ) -> None:
     """Score new loops, or embeddings of loops, against a learnt collection."""
-    from loopsphere import pipeline
     from loopsphere.cli import scale_commands
     from loopsphere.cli.tables import print_result
+    from loopsphere.verbs.score import score as judge
 
     _check_order(model, sources)
     ways_out.check_places(folders=(copy_to, link_to), files=(playlist, json))
@@ -133,7 +133,7 @@ def score(
     report = console(stderr=is_stdout(json))
     known = chosen_library(sources, library, none=no_library, report=report)
     with progress_bar() as progress:
-        result = pipeline.score(
+        result = judge(
             model,
             sources,
             alpha=alpha,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -19,12 +17,6 @@ from loopsphere.cli.console import (
     reports_errors,
 )
 from loopsphere.cli.libraries import chosen_library, print_usage
-
-if TYPE_CHECKING:
-    from loopsphere.embedding import Progress
-    from loopsphere.library import Library
-    from loopsphere.locating import LoadEncoder
-    from loopsphere.types import EmbedResult, ScoreResult
 
 
 @reports_errors
@@ -62,101 +54,45 @@ def scan(
     strict: options.Strict = False,
 ) -> None:
     """Rank a collection's own loops, the oddest first; say why."""
-    from loopsphere import naming, pipeline
+    from loopsphere import pipeline
     from loopsphere.cli.tables import print_result
-    from loopsphere.embedding import cached_encoder
-    from loopsphere.outputs import write_results
+    from loopsphere.verbs.scan import scan as find_odd
 
     ways_out.check_places(folders=(out, labels, copy_to, link_to), files=(playlist, json))
-    pipeline.check_arguments(detector, alpha)
-    chosen = naming.detector_for(detector, odd or (), normal or ())
+    # Before the folder gets a library.
+    pipeline.chosen_detector(detector, alpha, odd or (), normal or ())
     terminal = console(stderr=is_stdout(json))
     known = chosen_library(sources, library, none=no_library, report=terminal, make=True)
-    started = time.monotonic()
     with progress_bar() as progress:
-        embedded, named = naming.embed_named(
+        found = find_odd(
             sources,
-            odd or (),
-            normal or (),
+            odd=odd or (),
+            normal=normal or (),
             encoder=encoder,
+            detector=detector,
+            alpha=alpha,
+            seed=seed,
+            explain=explain,
             device=device,
             precision=precision,
             library=known,
             progress=progress,
         )
-        result = pipeline.scan_embeddings(
-            embedded,
-            named=named,
-            detector=chosen,
-            alpha=alpha,
-            seed=seed,
-            explain=explain,
-            device=device,
-            library=known,
-            progress=progress,
-        )
-    took_s = time.monotonic() - started
-    print_result(terminal, result, top)
+    print_result(terminal, found, top)
     print_usage(terminal, known)
     if out is not None:
-        for path in write_results(out, result):
+        for path in found.write_tables(out):
             ways_out.print_written(terminal, str(path))
-    emit_json(json, result.to_dict())
+    emit_json(json, found.to_dict())
     extras = ways_out.Extras(terminal)
-    extras.write_odd(result, playlist=playlist, copy_to=copy_to, link_to=link_to)
-    page = out / "report" if out is not None and report else None
-    if labels is not None or page is not None:
-        with progress_bar() as progress:
-            _write_moments(
-                extras,
-                result,
-                embedded,
-                partial(cached_encoder, encoder, device, precision),
-                page=page,
-                labels=labels,
-                library=known,
-                seconds=took_s,
-                seed=seed,
-                progress=progress,
-            )
+    extras.write_odd(found, playlist=playlist, copy_to=copy_to, link_to=link_to)
+    with progress_bar() as progress:
+        if labels is not None:
+            with extras.attempt():
+                tracks = found.write_labels(labels, progress=progress)
+                extras.wrote_folder(labels, tracks, "label track", "label tracks")
+        if out is not None and report:
+            with extras.attempt():
+                extras.wrote_file(found.write_report(out / "report", progress=progress))
     extras.exit_if_failed()
-    exit_if_skipped(strict, len(result.skipped))
-
-
-def _write_moments(
-    extras: ways_out.Extras,
-    result: ScoreResult,
-    embedded: EmbedResult,
-    encoder: LoadEncoder,
-    *,
-    page: Path | None,
-    labels: Path | None,
-    library: Library | None,
-    seconds: float,
-    seed: int,
-    progress: Progress,
-) -> None:
-    """Write what shows where loops are odd: the label tracks and the page, if they are asked for."""
-    from loopsphere.exports import write_labels
-    from loopsphere.locating import locate_odd, ranges_of
-    from loopsphere.reporting import write_report
-
-    located = locate_odd(result, embedded, encoder, seed=seed, library=library, progress=progress)
-    if labels is not None:
-        with extras.attempt():
-            tracks = write_labels(labels, ranges_of(result, located))
-            extras.wrote_folder(labels, tracks, "label track", "label tracks")
-    if page is not None:
-        with extras.attempt():
-            index = write_report(
-                page,
-                result,
-                embedded,
-                encoder,
-                located=located,
-                library=library,
-                seconds=seconds,
-                seed=seed,
-                progress=progress,
-            )
-            extras.wrote_file(index)
+    exit_if_skipped(strict, len(found.skipped))

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from loopsphere.collection import DuplicateResult
-    from loopsphere.neighbourhood import SimilarResult
     from loopsphere.types import Explanation, LoopScore, ScoreResult, SkippedFile
+    from loopsphere.verbs.similar import SimilarResult
 
 _SHOWN_SKIPPED = 20
 _NARROW = 100

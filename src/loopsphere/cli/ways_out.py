@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from loopsphere.exports import Placed
-    from loopsphere.types import LoopScore, ScoreResult
+    from loopsphere.verbs.score import Scores
 
 _FAILURE = "A file that fails is named and ends the command with status 1; the others are written."
 Playlist = Annotated[
@@ -62,11 +62,6 @@ def check_places(*, folders: Iterable[Path | None] = (), files: Iterable[Path | 
         check_writable(file)
 
 
-def odd_loops(result: ScoreResult) -> list[LoopScore]:
-    """Return the odd loops, the oddest first."""
-    return [loop for loop in result.loops if loop.is_odd]
-
-
 class Extras:
     """What is written beside the results, after them; none that fails keeps another from being written."""
 
@@ -97,22 +92,19 @@ class Extras:
             self._fail(f"{file.path}: {file.reason}")
 
     def write_odd(
-        self, result: ScoreResult, *, playlist: Path | None, copy_to: Path | None, link_to: Path | None
+        self, found: Scores, *, playlist: Path | None, copy_to: Path | None, link_to: Path | None
     ) -> None:
         """Write the odd loops where they are asked for."""
-        from loopsphere.exports import copy_loops, link_loops, write_playlist
-
-        odd = odd_loops(result)
         if playlist is not None:
             with self.attempt():
-                write_playlist(playlist, odd)
+                found.write_playlist(playlist)
                 self.wrote_file(playlist)
         if copy_to is not None:
             with self.attempt():
-                self.wrote_folder(copy_to, copy_loops(copy_to, odd), "copy", "copies")
+                self.wrote_folder(copy_to, found.copy_odd(copy_to), "copy", "copies")
         if link_to is not None:
             with self.attempt():
-                self.wrote_folder(link_to, link_loops(link_to, odd), "link", "links")
+                self.wrote_folder(link_to, found.link_odd(link_to), "link", "links")
 
     def exit_if_failed(self) -> None:
         """End with the status of what cannot be written if one has failed."""

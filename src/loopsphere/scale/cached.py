@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from loopsphere.embedding import Progress, Sources, as_list, silent
+from loopsphere.embedding import Sources, as_list
 from loopsphere.errors import LoopsphereError, ModelFileError
 from loopsphere.files import whole_file
-from loopsphere.model import Model, load_model
-from loopsphere.pipeline import check_arguments
+from loopsphere.model import Model, admitted
+from loopsphere.progress import Progress, silent
 from loopsphere.scale.results import ScaleResult, Tally, score_columns
 from loopsphere.scale.storage import parquet_batches, parquet_footer
 from loopsphere.types import Float32Array
@@ -62,9 +62,7 @@ def score_cached(
     """
     import pyarrow.parquet as pq
 
-    learnt = model if isinstance(model, Model) else load_model(model)
-    rate = learnt.alpha if alpha is None else alpha
-    check_arguments(learnt.detector_name, rate)
+    learnt, rate = admitted(model, alpha)
     files = [file for source in as_list(sources) for file in _files(os.fspath(source))]
     tally = Tally(rate)
     for file in files:

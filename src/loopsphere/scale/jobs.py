@@ -11,11 +11,11 @@ from typing import TextIO
 
 import numpy as np
 
-from loopsphere.embedding import DEFAULT_ENCODER, Progress, Sources, as_list, silent
+from loopsphere.embedding import DEFAULT_ENCODER, Sources, as_list
 from loopsphere.encoders.precision import DEFAULT_PRECISION, precision_of
-from loopsphere.errors import LoopsphereError, ModelFileError, NothingUsableError
-from loopsphere.model import Model, load_model
-from loopsphere.pipeline import check_arguments
+from loopsphere.errors import LoopsphereError, NothingUsableError
+from loopsphere.model import Model, admitted
+from loopsphere.progress import Progress, silent
 from loopsphere.scale.listing import Entry, list_entries
 from loopsphere.scale.ray_engine import ClusterEncoder, RayEngine, connected
 from loopsphere.scale.results import ScaleResult, Tally, table_of
@@ -107,19 +107,13 @@ def score_to_shards(
     MissingExtraError, NothingUsableError, LoopsphereError
         As for `embed_to_shards`.
     """
-    learnt = model if isinstance(model, Model) else load_model(model)
-    rate = learnt.alpha if alpha is None else alpha
-    check_arguments(learnt.detector_name, rate)
+    learnt, rate = admitted(model, alpha)
     name = encoder or learnt.encoder
     entries = list_entries(as_list(sources), stdin=stdin)
     with connected(address) as engine:
         device = engine.device(device)
         known = engine.describe(name, device, precision_of(learnt.encoder_hash))
-        if known.hash != learnt.encoder_hash:
-            raise ModelFileError(
-                f"this model was made with encoder {learnt.encoder!r} ({learnt.encoder_hash[:12]}), but "
-                f"{known.name!r} on the cluster is {known.hash[:12]}"
-            )
+        learnt.check_encoder(known.name, known.hash, "on the cluster")
         folder = ShardFolder(
             os.fspath(output), {**_maker(known), "model": _digest(learnt), "alpha": f"{rate:g}"}
         )

@@ -11,7 +11,7 @@ import loopsphere as ls
 from loopsphere.errors import LibraryError, UnknownNameError
 from loopsphere.explain.names import Key
 from loopsphere.library import Library, open_library
-from loopsphere.neighbourhood import Wish, similar, wish_from
+from loopsphere.verbs.similar import similar, wish_from
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_the_nearest_come_first_and_neither_itself_nor_its_copy(scanned) -> None
     folder, library = scanned
     loop = sorted(folder.rglob("*.wav"))[1]
     assert loop.name != "a copy of it.wav"
-    found = similar(loop, library, n_loops=50)
+    found = similar(loop, library=library, n_loops=50)
     similarities = [each.similarity for each in found.loops]
     assert similarities == sorted(similarities, reverse=True)
     everyone = {path for each in found.loops for path in (each.path, *each.copies)}
@@ -43,7 +43,7 @@ def test_the_nearest_come_first_and_neither_itself_nor_its_copy(scanned) -> None
 def test_copies_are_one_entry(scanned) -> None:
     folder, library = scanned
     loop = sorted(folder.rglob("*.wav"))[-1]
-    found = similar(loop, library, n_loops=50)
+    found = similar(loop, library=library, n_loops=50)
     assert [len(each.copies) for each in found.loops].count(1) == 1
 
 
@@ -51,10 +51,10 @@ def test_only_what_is_wished(scanned) -> None:
     folder, library = scanned
     loop = sorted(folder.rglob("*.wav"))[-1]
     low, high = 90.0, 118.0
-    found = similar(loop, library, wish=Wish(tempo_bpm=(low, high)), n_loops=50)
+    found = similar(loop, library=library, bpm=f"{low:g}-{high:g}", n_loops=50)
     assert 0 < len(found.loops) < found.n_searched
     assert all(low <= each.tempo_bpm <= high for each in found.loops)
-    none = similar(loop, library, wish=Wish(tempo_bpm=(20.0, 21.0)))
+    none = similar(loop, library=library, bpm="20-21")
     assert none.loops == ()
 
 
@@ -62,16 +62,34 @@ def test_a_loop_from_elsewhere_is_compared_and_not_added(scanned, collection: Pa
     folder, library = scanned
     known = set(library.files())
     loop = sorted((collection / "drums").rglob("*.wav"))[0]
-    assert len(similar(loop, library, n_loops=3).loops) == 3
+    assert len(similar(loop, library=library, n_loops=3).loops) == 3
     among = [str(path) for path in sorted(folder.rglob("*.wav"))[:2]]
-    assert {each.path for each in similar(loop, library, among=among).loops} <= set(among)
+    assert {each.path for each in similar(loop, among, library=library).loops} <= set(among)
     assert set(library.files()) == known
 
 
 def test_an_empty_library_says_what_to_do(collection: Path, tmp_path: Path) -> None:
     loop = next((collection / "drums").rglob("*.wav"))
     with pytest.raises(LibraryError, match="holds no other loop; scan a folder first"):
-        similar(loop, open_library(tmp_path / ".loopsphere"))
+        similar(loop, library=open_library(tmp_path / ".loopsphere"))
+
+
+def test_a_folder_is_searched_without_a_library(scanned, tmp_path: Path) -> None:
+    folder, library = scanned
+    loop = sorted(folder.rglob("*.wav"))[-1]
+    bare = tmp_path / "bare"
+    shutil.copytree(folder, bare, ignore=shutil.ignore_patterns(".loopsphere"))
+    found = similar(loop, bare, n_loops=3)
+    near = similar(loop, library=library, n_loops=3)
+    assert [Path(each.path).name for each in found] == [Path(each.path).name for each in near]
+    assert [each.similarity for each in found] == [each.similarity for each in near]
+    assert list(bare.iterdir()) and not (bare / ".loopsphere").exists()
+
+
+def test_it_says_that_there_is_nothing_to_search(collection: Path) -> None:
+    loop = next((collection / "drums").rglob("*.wav"))
+    with pytest.raises(LibraryError, match="say where to search"):
+        similar(loop)
 
 
 def test_wishes_are_read() -> None:

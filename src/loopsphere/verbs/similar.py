@@ -1,18 +1,28 @@
-"""The verb `similar`: the loops of a library that sound most like one loop."""
+"""The verb `similar`: the loops that sound most like one loop."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, fields, replace
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
-from loopsphere.embedding import DEFAULT_ENCODER, Progress, embed, embedding_kind, silent
+from loopsphere.embedding import DEFAULT_ENCODER, Sources, embed_with, embedding_kind
+from loopsphere.encoders.precision import DEFAULT_PRECISION
 from loopsphere.errors import LibraryError, UnknownNameError
 from loopsphere.explain.names import Key, key_in_tag
 from loopsphere.explaining import attributes_of
 from loopsphere.library.records import FileRecord, NearAudio
-from loopsphere.library.store import Library
+from loopsphere.library.store import Library, open_library
+from loopsphere.progress import Progress, silent
+from loopsphere.settings import Settings
+from loopsphere.tabular import frame, html_table
+from loopsphere.types import EmbedResult
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _FIRST_POOL = 4  # times as many as asked for are looked at first where tempo or key choose among them
 
@@ -42,15 +52,50 @@ class SimilarLoop:
 
 @dataclass(frozen=True)
 class SimilarResult:
-    """The answer of `similar`: nearest first, and how many loops there were to choose from."""
+    """The answer of `similar`; `len` counts the loops, iterating yields them.
+
+    Attributes
+    ----------
+    loop : str
+        The path that was asked about.
+    n_searched : int
+        Different loops that there were to choose from.
+    loops : tuple of SimilarLoop
+        Nearest first.
+    """
 
     loop: str
     n_searched: int
     loops: tuple[SimilarLoop, ...]
 
+    def __len__(self) -> int:
+        """Return how many loops were found."""
+        return len(self.loops)
+
+    def __iter__(self) -> Iterator[SimilarLoop]:
+        """Yield the loops, nearest first."""
+        return iter(self.loops)
+
+    def __repr__(self) -> str:
+        return f"SimilarResult(loop={self.loop!r}, n_loops={len(self)}, n_searched={self.n_searched})"
+
+    def _repr_html_(self) -> str:
+        rows = [asdict(loop) for loop in self.loops]
+        return html_table(repr(self), rows, ("path", "similarity", "tempo_bpm", "key"), played="path")
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and dicts, ready for JSON."""
         return {**asdict(self), "loops": [asdict(loop) for loop in self.loops]}
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a loop as a pandas frame, with the columns of `SimilarLoop`.
+
+        Raises
+        ------
+        MissingExtraError
+            pandas is not installed.
+        """
+        return frame([asdict(loop) for loop in self.loops], [of.name for of in fields(SimilarLoop)])
 
 
 @dataclass(frozen=True)
@@ -112,29 +157,35 @@ def wish_from(bpm: str | None, key: str | None) -> Wish:
 
 def similar(
     loop: str | os.PathLike[str],
-    library: Library,
+    within: Sources | None = None,
     *,
-    among: Iterable[str] | None = None,
-    wish: Wish | None = None,
+    bpm: str | None = None,
+    key: str | None = None,
     n_loops: int = 10,
     encoder: str = DEFAULT_ENCODER,
     device: str = "auto",
+    precision: str = DEFAULT_PRECISION,
+    library: Library | None = None,
     progress: Progress = silent,
 ) -> SimilarResult:
-    """Find the loops of a library that sound most like one loop, which need not be in it.
+    """Find the loops that sound most like one loop.
 
     Parameters
     ----------
     loop : path
-        It is not added to the library; other files of the same samples are not listed.
-    library : Library
-    among : iterable of paths or None
-        Files to choose from; None is all that the library knows and that are still there.
-    wish : Wish or None
-        Tempo and key of the loops that are wanted. They are measured where they are not known yet.
+        It need not be among the others, and is not added to the library; other files of the same samples are
+        not listed.
+    within : path or iterable of paths, or None
+        Where to search, as for `embed`. None is all that the library knows and that is still there.
+    bpm : str or None
+        Only loops of this tempo: '90-110', or '100' for 99 to 101. Measured where it is not known yet.
+    key : str or None
+        Only loops in this key: 'Am', 'F# minor', '8A'; a root without a mode takes both modes.
     n_loops : int, default=10
-    encoder, device, progress
+    encoder, device, precision, progress
         As for `embed`.
+    library : Library or None
+        Remembers what is heard; None remembers nothing.
 
     Returns
     -------
@@ -143,11 +194,41 @@ def similar(
     Raises
     ------
     NothingUsableError
-        The loop cannot be read.
+        The loop, or none of those to search, can be read.
     LibraryError
-        The library cannot be read or holds no loop embedded by this encoder.
+        There is nothing to search, or no loop embedded by this encoder.
+    UnknownNameError
+        The tempo or the key cannot be read.
+
+    Examples
+    --------
+    >>> import loopsphere as ls
+    >>> for near in ls.similar("kick.wav", "loops/drums", bpm="90-110"):  # doctest: +SKIP
+    ...     print(near.similarity, near.path)
     """
-    asked = embed([loop], encoder=encoder, device=device)
+    wish = wish_from(bpm, key) if bpm is not None or key is not None else None
+    asked = embed_with([loop], encoder, Settings(device, precision))
+    with ExitStack() as stack:
+        if library is None:
+            if within is None:
+                raise LibraryError(f"{os.fspath(loop)}: say where to search, a folder or the library of one")
+            # Searching needs an index, here one that is gone when this ends.
+            library = open_library(stack.enter_context(TemporaryDirectory()))
+        settings = Settings(device, precision, library=library, progress=progress)
+        among = None if within is None else embed_with(within, encoder, settings).paths
+        return _nearest(os.fspath(loop), asked, library, among, wish, n_loops, progress)
+
+
+def _nearest(
+    loop: str,
+    asked: EmbedResult,
+    library: Library,
+    among: Iterable[str] | None,
+    wish: Wish | None,
+    n_loops: int,
+    progress: Progress,
+) -> SimilarResult:
+    """Search a library for what is near one embedded loop and as wished."""
     kind = embedding_kind(asked.encoder_hash)
     files_of = _files_by_audio(library, among)
     files_of.pop(asked.audio_hashes[0], None)
@@ -170,7 +251,7 @@ def similar(
         if wish is not None:
             loops = _wanted(loops, [one.audio_hash for one in near], wish, library, progress)
         found += loops
-    return SimilarResult(os.fspath(loop), len(files_of), tuple(found[:n_loops]))
+    return SimilarResult(loop, len(files_of), tuple(found[:n_loops]))
 
 
 def _files_by_audio(library: Library, among: Iterable[str] | None) -> dict[str, list[FileRecord]]:

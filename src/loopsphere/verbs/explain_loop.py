@@ -10,14 +10,18 @@ import numpy as np
 
 from loopsphere.audio import load_recording
 from loopsphere.detect import SCAN_DETECTOR
-from loopsphere.embedding import DEFAULT_ENCODER, Progress, embed, silent
+from loopsphere.embedding import DEFAULT_ENCODER, embed_with
+from loopsphere.encoders.precision import DEFAULT_PRECISION
 from loopsphere.errors import AudioError, NothingUsableError
 from loopsphere.explain import Reference, faults
 from loopsphere.explain.reasons import N_REASONS
 from loopsphere.explaining import attributes_of
 from loopsphere.library.store import Library
-from loopsphere.pipeline import DEFAULT_ALPHA, check_arguments, scan_embeddings, score
+from loopsphere.pipeline import DEFAULT_ALPHA, chosen_detector, scan_embeddings
+from loopsphere.progress import Progress, silent
+from loopsphere.settings import Settings
 from loopsphere.types import EmbedResult, Explanation, LoopExplanation, LoopScore, ScoreResult
+from loopsphere.verbs.score import score
 
 
 def explain_loop(
@@ -29,6 +33,7 @@ def explain_loop(
     alpha: float | None = None,
     seed: int = 0,
     device: str = "auto",
+    precision: str = DEFAULT_PRECISION,
     library: Library | None = None,
     progress: Progress = silent,
 ) -> LoopExplanation:
@@ -48,6 +53,8 @@ def explain_loop(
         None is the model's own, or 5 %.
     seed, device, progress
         As for `scan`.
+    precision : {'float32', 'bfloat16', 'auto'}
+        Not used with a model, which has its own.
     library : Library or None
         Of the folder; a loop from elsewhere is not added to it.
 
@@ -65,26 +72,19 @@ def explain_loop(
     if Path(against).is_file():
         return _against_model(loop, against, encoder, alpha, device, library, progress)
     rate = DEFAULT_ALPHA if alpha is None else alpha
-    check_arguments(detector, rate)
+    chosen_detector(detector, rate)
+    settings = Settings(device, precision, seed, library, progress)
     audio_hash = _audio_hash(loop)
     chosen = encoder or DEFAULT_ENCODER
-    embedded = embed(against, encoder=chosen, device=device, library=library, progress=progress)
+    embedded = embed_with(against, chosen, settings)
     if audio_hash not in embedded.audio_hashes:
         # Beside the library, which is the folder's: a loop that was asked about once does not belong in it.
-        embedded = _joined(embedded, embed(loop, encoder=chosen, device=device))
+        beside = replace(settings, library=None, progress=silent)
+        embedded = _joined(embedded, embed_with(loop, chosen, beside))
     if audio_hash not in embedded.audio_hashes:
         raise _changed(loop)
     path = embedded.paths[embedded.audio_hashes.index(audio_hash)]
-    result = scan_embeddings(
-        embedded,
-        detector=detector,
-        alpha=rate,
-        seed=seed,
-        explain=[path],
-        device=device,
-        library=library,
-        progress=progress,
-    )
+    result = scan_embeddings(embedded, detector=detector, alpha=rate, explain=[path], settings=settings)
     if not result.explanations:
         raise _changed(loop)
     judged = next(judged for judged in result.loops if judged.path == path)
