@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from loopsphere.cli import tables, ways_out
+from loopsphere.cli import tables
 from loopsphere.cli.commands import app
 
 
@@ -176,7 +176,7 @@ def test_a_loop_that_goes_before_it_is_copied_is_named(own_loops, tmp_path, monk
 
     def in_between(console, result, n_rows) -> None:
         printed(console, result, n_rows)
-        gone.extend(loop.path for loop in ways_out.odd_loops(result)[:1])
+        gone.extend(loop.path for loop in result.odd[:1])
         Path(gone[0]).unlink()
 
     monkeypatch.setattr(tables, "print_result", in_between)
