@@ -1,5 +1,7 @@
 """Training trains: weights move, losses fall, the untrained network loses, failures are said."""
 
+import subprocess
+import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -232,3 +234,13 @@ def test_warnings_can_be_kept_back_in_one_thread_alone():
             other.submit(collapse).result()
         other.submit(collapse_silently).result()
     assert [warning.category for warning in caught] == [PoorFitWarning]
+
+
+def test_training_imports_neither_the_compiler_of_torch_nor_sympy():
+    code = (
+        "import sys, numpy as np; from loopsphere.detect import make_detector; "
+        "make_detector('deep-svdd').fit(np.random.default_rng(0).normal(size=(40, 16))); "
+        "print([name for name in ('torch._dynamo', 'sympy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -15,6 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
+
+_COSINE_EPOCHS = 1000
 
 LossFunction = Callable[[Tensor], Tensor]
 
@@ -71,7 +74,7 @@ class Perceptron(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(_linear(n_in, n_out, generator) for n_in, n_out in pairwise(widths))
+        self.layers = nn.ModuleList(_Linear(n_in, n_out, generator) for n_in, n_out in pairwise(widths))
         self.norms = nn.ModuleList(nn.BatchNorm1d(width) for width in widths[1:-1] if batch_norm)
         self.dropout = SeededDropout(dropout, generator)
 
@@ -229,14 +232,18 @@ class ResidualEncoder(nn.Module):
         return last
 
 
-def _linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
-    layer: nn.Linear = nn.utils.skip_init(  # type: ignore[no-untyped-call]
-        nn.Linear, n_in, n_out, bias=False, device=generator.device
-    )
-    bound = 1.0 / math.sqrt(max(n_in, 1))
-    with torch.no_grad():
-        layer.weight.uniform_(-bound, bound, generator=generator)
-    return layer
+class _Linear(nn.Linear):
+    """Without bias; torch's own draws from the global generator, and its `skip_init` imports sympy."""
+
+    def __init__(self, n_in: int, n_out: int, generator: torch.Generator) -> None:
+        self._generator = generator
+        super().__init__(n_in, n_out, bias=False, device=generator.device)
+
+    def reset_parameters(self) -> None:
+        """Draw the weights anew."""
+        bound = 1.0 / math.sqrt(max(self.in_features, 1))
+        with torch.no_grad():
+            self.weight.uniform_(-bound, bound, generator=self._generator)
 
 
 @dataclass(frozen=True)
@@ -289,17 +296,7 @@ def train(
     loss_curve : list of float
         The mean training loss of each epoch.
     """
-    optimizer = torch.optim.AdamW(
-        module.parameters(),
-        lr=schedule.learning_rate,
-        weight_decay=schedule.weight_decay,
-        fused=True,
-    )
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(
-        optimizer,
-        T_max=1000,
-        eta_min=schedule.learning_rate / 2 if schedule.cosine else schedule.learning_rate,
-    )
+    optimizer = _AdamW(module, schedule)
     best, best_state, waited = _evaluate(module, held_out_value), copy.deepcopy(module.state_dict()), 0
     curve: list[float] = []
     for _ in range(schedule.max_epochs):
@@ -310,11 +307,9 @@ def train(
             if len(batch) < 2 <= len(loops):
                 continue
             batch_loss = loss(loops[batch])
-            optimizer.zero_grad()
-            batch_loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+            optimizer.step(batch_loss)
             losses.append(batch_loss.detach())
-        scheduler.step()
+        optimizer.end_epoch()
         curve.append(float(torch.stack(losses).mean()))
         value = _evaluate(module, held_out_value)
         if value < best:
@@ -326,6 +321,47 @@ def train(
     module.load_state_dict(best_state)
     module.eval()
     return curve
+
+
+class _AdamW:
+    """As `torch.optim.AdamW`, which would import torch's compiler; that takes a second."""
+
+    def __init__(self, module: nn.Module, schedule: Schedule) -> None:
+        self._schedule = schedule
+        self._learning_rate, self._n_epochs = schedule.learning_rate, 0
+        self._parameters: list[Tensor] = list(module.parameters())
+        self._means = [torch.zeros_like(of) for of in self._parameters]
+        self._mean_squares = [torch.zeros_like(of) for of in self._parameters]
+        self._n_steps = [torch.zeros((), device=of.device) for of in self._parameters]
+
+    def step(self, loss: Tensor) -> None:
+        """Descend once."""
+        gradients = torch.autograd.grad(loss, self._parameters)
+        with torch.no_grad():
+            adamw(
+                self._parameters,
+                list(gradients),
+                self._means,
+                self._mean_squares,
+                [],
+                self._n_steps,
+                fused=True,
+                amsgrad=False,
+                beta1=0.9,
+                beta2=0.999,
+                lr=self._learning_rate,
+                weight_decay=self._schedule.weight_decay,
+                eps=1e-8,
+                maximize=False,
+            )
+
+    def end_epoch(self) -> None:
+        """Lower the rate as the schedule says."""
+        self._n_epochs += 1
+        if self._schedule.cosine:
+            now, before = (1.0 + math.cos(math.pi * (self._n_epochs - n) / _COSINE_EPOCHS) for n in (0, 1))
+            lowest = self._schedule.learning_rate / 2
+            self._learning_rate = now / before * (self._learning_rate - lowest) + lowest
 
 
 def _evaluate(module: nn.Module, held_out_value: Callable[[], float]) -> float:
