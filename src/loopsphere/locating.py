@@ -127,7 +127,9 @@ def locate(
     drawn = np.random.default_rng([seed, 31]).permutation(len(normal_paths))[:N_COMPARED]
     normal = [normal_paths[i] for i in drawn]
     compared = [audio_hashes[path] for path in normal]
-    key_of = {path: _key(audio_hashes[path], compared, embedded.encoder_hash, seed) for path in paths}
+    made_by = [compared, embedded.encoder_hash, seed, code_digest(*_CODE), library_versions()]
+    context = hashlib.sha256(json.dumps(made_by).encode()).hexdigest()
+    key_of = {path: f"{audio_hashes[path]}-{context}" for path in paths}
     known = {} if library is None else library.made(_KIND, set(key_of.values()))
     located = {path: Located.from_bytes(known[key]) for path, key in key_of.items() if key in known}
     missing = [path for path in paths if path not in located]
@@ -211,12 +213,6 @@ def _spectrum(waveform: Float32Array, config: MelConfig) -> tuple[str, tuple[int
     mel = log_mel(waveform, config)
     n_frames = max(1, round(len(waveform) / config.hop_length))  # without the repeats
     return spectrum_base64(mel[:n_frames], _SPECTRUM_BANDS, _SPECTRUM_COLUMNS)
-
-
-def _key(audio_hash: str, compared: Sequence[str], encoder_hash: str, seed: int) -> str:
-    """Return a digest of all that decides what is told of a loop."""
-    made_by = [encoder_hash, seed, code_digest(*_CODE), library_versions()]
-    return hashlib.sha256(json.dumps([audio_hash, compared, made_by]).encode()).hexdigest()
 
 
 def _pair(values: Sequence[int]) -> tuple[int, int]:

@@ -25,6 +25,7 @@ _QUIET_SEGMENT = 1e-2  # of the loudest segment, in whitened power
 _FRAMES_PER_FFT = 256  # their spectra stay in the cache of a core
 _FRAMES_AT_ONCE = 1 << 13
 _BINS_AT_ONCE = 1 << 20
+_BINS_OF_A_RUN = 512
 _LONG_BINS = 1 << 22  # of two loops of more than four minutes
 
 Complex = npt.NDArray[np.complex128]
@@ -90,11 +91,19 @@ def _aligned(first: Float32Array, second: Float32Array) -> tuple[Float32Array, F
     dtype = np.complex128 if len(b) < _LONG_BINS else np.complex64
     turned: npt.NDArray[np.complexfloating] = np.empty(len(b), dtype)
     for bins in _pieces(len(b)):
-        turned[bins] = b[bins] * np.exp(-2j * np.pi * np.arange(bins.start, bins.stop) / n_fft * shift)
+        turned[bins] = b[bins] * _turns(bins, -2j * np.pi * shift / n_fft)
     del b
     n_samples = max(len(first), len(second))
     moved = scipy.fft.irfft(turned, n_fft, overwrite_x=True)[:n_samples].astype(np.float32)
     return np.pad(first, (0, n_samples - len(first))), moved, -shift / COMPARISON_RATE_HZ
+
+
+def _turns(bins: slice, per_bin: complex) -> Complex:
+    """Return exp(per_bin * bin) of many bins by few exponentials: of a run, times of its start."""
+    n_bins = bins.stop - bins.start
+    runs = np.exp(per_bin * np.arange(bins.start, bins.stop, _BINS_OF_A_RUN))
+    turns: Complex = np.outer(runs, np.exp(per_bin * np.arange(_BINS_OF_A_RUN))).reshape(-1)[:n_bins]
+    return turns
 
 
 def _shift(a: Spectrum, b: Spectrum, n_fft: int) -> float:
