@@ -109,9 +109,9 @@ def measure_scan(folder: str, library: str, out: str, precision: str) -> dict[st
     timed("learn and score", lambda: scan_embeddings(embedded, settings=settings))
     result = timed("explain", lambda: scan_embeddings(embedded, explain=True, settings=settings))
     timed("write tables", lambda: write_results(out, result))
-    located = timed("locate", lambda: locate_odd(result, embedded, encoder, library=known))
+    located = timed("locate", lambda: locate_odd(result, embedded, encoder, settings))
     page = Path(out) / "report"
-    timed("page", lambda: write_report(page, result, embedded, encoder, located=located, library=known))
+    timed("page", lambda: write_report(page, result, embedded, located, settings=settings))
     return taken
 
 

@@ -18,11 +18,10 @@ from loopsphere.encoders import Encoder
 from loopsphere.explain.localise import Localisation, OddRange, Run, TokenMemory
 from loopsphere.features.config import MelConfig
 from loopsphere.features.mel import log_mel
-from loopsphere.library.store import Library
 from loopsphere.model import library_versions
-from loopsphere.progress import Progress, silent
 from loopsphere.report.media import oddness_base64, peaks_base64, spectrum_base64
 from loopsphere.room import ROOM
+from loopsphere.settings import Settings
 from loopsphere.threads import workers
 from loopsphere.types import EmbedResult, Float32Array, ScoreResult, TokenGrid
 
@@ -97,10 +96,7 @@ def locate(
     normal_paths: Sequence[str],
     embedded: EmbedResult,
     encoder: LoadEncoder,
-    *,
-    seed: int = 0,
-    library: Library | None = None,
-    progress: Progress = silent,
+    settings: Settings,
 ) -> dict[str, Located]:
     """Tell where loops are odd, against a sample of the normal ones.
 
@@ -113,16 +109,15 @@ def locate(
     embedded : EmbedResult
         Of all these loops.
     encoder : callable
-    seed : int, default=0
-    library : Library or None
-        Remembers it, for as long as the same loops are compared with.
-    progress : callable
+    settings : Settings
+        Its library remembers it, for as long as the same loops are compared with.
 
     Returns
     -------
     located : dict of path to Located
         Without files that are gone or changed.
     """
+    seed, library, progress = settings.seed, settings.library, settings.progress
     audio_hashes = dict(zip(embedded.paths, embedded.audio_hashes, strict=True))
     drawn = np.random.default_rng([seed, 31]).permutation(len(normal_paths))[:N_COMPARED]
     normal = [normal_paths[i] for i in drawn]
@@ -224,10 +219,7 @@ def locate_odd(
     result: ScoreResult,
     embedded: EmbedResult,
     encoder: LoadEncoder,
-    *,
-    seed: int = 0,
-    library: Library | None = None,
-    progress: Progress = silent,
+    settings: Settings,
 ) -> dict[str, Located]:
     """Tell where the odd loops, and others that get a card, are odd; see `locate`.
 
@@ -237,7 +229,7 @@ def locate_odd(
     asked = [loop.path for i, loop in enumerate(result.loops) if loop.is_odd or i in cards]
     trusted = result.loops[max(len(cards), len(result.loops) // 5) :]
     normal = [loop.path for loop in trusted if not loop.is_odd]
-    return locate(asked, normal, embedded, encoder, seed=seed, library=library, progress=progress)
+    return locate(asked, normal, embedded, encoder, settings)
 
 
 def ranges_of(result: ScoreResult, located: Mapping[str, Located]) -> dict[str, tuple[OddRange, ...]]:

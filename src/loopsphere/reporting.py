@@ -14,14 +14,13 @@ from loopsphere.audio import waveform_again
 from loopsphere.code import code_digest
 from loopsphere.collection import DuplicateResult, find_duplicates
 from loopsphere.explain import ATTRIBUTES
-from loopsphere.library import Library
-from loopsphere.locating import LoadEncoder, Located, card_numbers, locate_odd
+from loopsphere.locating import Located, card_numbers
 from loopsphere.model import library_versions
-from loopsphere.progress import Progress, silent
 from loopsphere.report import LoopColumns, LoopDetail, LoopGroup, ReportData, write_page
 from loopsphere.report.links import common_folder, loop_urls
 from loopsphere.report.media import OPUS_RATE, opus_base64
 from loopsphere.report.places import map_places
+from loopsphere.settings import Settings
 from loopsphere.threads import n_cores
 from loopsphere.types import EmbedResult, Explanation, LoopScore, Normality, ScoreResult, finite_or_none
 from loopsphere.wording import counted
@@ -30,6 +29,7 @@ EMBEDDED_MB = 8.0
 """Sound that the page carries; what does not fit is played from where it lies."""
 MAX_CARRIED_S = 60.0
 """Seconds of the longest loop that the page carries."""
+_DEFAULTS = Settings()
 _SOUNDS = "sounds"
 _SOUND_BYTES_PER_S = 14_600
 """Of Opus in base64, at most; see `opus_base64`."""
@@ -39,13 +39,10 @@ def write_report(
     folder: str | os.PathLike[str],
     result: ScoreResult,
     embedded: EmbedResult,
-    encoder: LoadEncoder,
+    located: Mapping[str, Located],
     *,
-    located: Mapping[str, Located] | None = None,
-    library: Library | None = None,
     seconds: float | None = None,
-    seed: int = 0,
-    progress: Progress = silent,
+    settings: Settings = _DEFAULTS,
 ) -> Path:
     """Write a scan's page.
 
@@ -53,12 +50,12 @@ def write_report(
     ----------
     folder : str or PathLike
         Gets `index.html`; made if it does not exist.
-    result, embedded, encoder, located, seed, progress
+    result, embedded, located
         As for `make_report`.
-    library : Library or None
-        Remembers how loops compare, where they are odd, and their sound and pictures.
     seconds : float or None
         That the scan took.
+    settings : Settings
+        Of the scan; its library remembers how loops compare, and their sound.
 
     Returns
     -------
@@ -69,22 +66,15 @@ def write_report(
     OSError
         The folder cannot be written.
     """
-    facts = [("Seed", str(seed)), ("Written", f"{datetime.now().astimezone():%d %B %Y, %H:%M}")]
+    facts = [("Seed", str(settings.seed)), ("Written", f"{datetime.now().astimezone():%d %B %Y, %H:%M}")]
     if seconds is not None:
         facts.append(("Took", f"{seconds:.0f} s"))
     facts += [(name, version) for name, version in library_versions().items()]
-    duplicates = find_duplicates(embedded, related=False, library=library, progress=progress)
+    duplicates = find_duplicates(
+        embedded, related=False, library=settings.library, progress=settings.progress
+    )
     data = make_report(
-        result,
-        embedded,
-        encoder,
-        folder,
-        located=located,
-        duplicates=duplicates,
-        facts=facts,
-        seed=seed,
-        library=library,
-        progress=progress,
+        result, embedded, located, folder, duplicates=duplicates, facts=facts, settings=settings
     )
     return write_page(folder, data)
 
@@ -92,15 +82,12 @@ def write_report(
 def make_report(
     result: ScoreResult,
     embedded: EmbedResult,
-    encoder: LoadEncoder,
+    located: Mapping[str, Located],
     page_folder: str | os.PathLike[str],
     *,
-    located: Mapping[str, Located] | None = None,
     duplicates: DuplicateResult | None = None,
     facts: Sequence[tuple[str, str]] = (),
-    seed: int = 0,
-    library: Library | None = None,
-    progress: Progress = silent,
+    settings: Settings = _DEFAULTS,
 ) -> ReportData:
     """Put together what the page shows.
 
@@ -110,19 +97,15 @@ def make_report(
         With its explanations, where there are any.
     embedded : EmbedResult
         Of the same loops.
-    encoder : callable
-        Returns the encoder that made the embeddings.
+    located : mapping of path to Located
+        From `loopsphere.locating.locate_odd`.
     page_folder : path
         Where the page will lie; sound that it does not carry is linked from there.
-    located : mapping of path to Located, or None
-        From `locate_odd`; None looks.
     duplicates : DuplicateResult or None
     facts : sequence of (name, value)
         Of the run: seed, versions, time.
-    seed : int, default=0
-    library : Library or None
-        Remembers sound and pictures.
-    progress : callable
+    settings : Settings
+        Its library remembers sound.
 
     Returns
     -------
@@ -130,8 +113,6 @@ def make_report(
     """
     paths = [loop.path for loop in result.loops]
     number = {path: i for i, path in enumerate(paths)}
-    if located is None:
-        located = locate_odd(result, embedded, encoder, seed=seed, library=library, progress=progress)
     explanations = {explanation.path: explanation for explanation in result.explanations}
     details = {
         i: _detail(located[paths[i]], explanations.get(paths[i]), number)
@@ -142,7 +123,7 @@ def make_report(
     row_of = {path: row for row, path in enumerate(embedded.paths)}
     audio_hashes = dict(zip(embedded.paths, embedded.audio_hashes, strict=True))
     heard = dict.fromkeys([*details, *typical, *_neighbours(details)])
-    carried = _carried([result.loops[i] for i in heard], audio_hashes, library, progress)
+    carried = _carried([result.loops[i] for i in heard], audio_hashes, settings)
     places, caption = map_places(embedded.embedding[[row_of[path] for path in paths]])
     root, below, urls = loop_urls(paths, page_folder)
     return ReportData(
@@ -240,8 +221,7 @@ def _neighbours(details: Mapping[int, LoopDetail]) -> list[int]:
 def _carried(
     wanted: Iterable[LoopScore],
     audio_hashes: Mapping[str, str],
-    library: Library | None,
-    progress: Progress,
+    settings: Settings,
 ) -> dict[str, str]:
     """Encode loops until the page carries enough; a long one is passed over for a shorter one.
 
@@ -250,6 +230,7 @@ def _carried(
     carried : dict of path to str
         Without loops that are gone or changed.
     """
+    library, progress = settings.library, settings.progress
     left, paths = EMBEDDED_MB * 1e6, []
     for loop in wanted:
         # Before it is encoded: its length tells how large it will be to a few parts in a hundred.

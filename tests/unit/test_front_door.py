@@ -23,7 +23,7 @@ VERBS = ("duplicates", "embed", "explain_loop", "fit", "scan", "score", "similar
 ELSEWHERE = {
     # In Python these are methods of the answer, or a loop over it.
     *("copy_to", "json", "labels", "link_to", "output", "out", "playlist", "report", "strict", "top"),
-    *("engine", "address", "no_library", "bpm", "help"),
+    *("engine", "address", "no_library"),
 }
 
 

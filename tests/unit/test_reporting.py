@@ -21,6 +21,7 @@ from loopsphere.locating import card_numbers, locate_odd, ranges_of
 from loopsphere.report import ReportData
 from loopsphere.report.places import map_places
 from loopsphere.reporting import make_report
+from loopsphere.settings import Settings
 from loopsphere.types import (
     EmbedResult,
     Explanation,
@@ -77,7 +78,7 @@ def result(embedded: EmbedResult) -> ScoreResult:
 
 @pytest.fixture(scope="module")
 def located(result: ScoreResult, embedded: EmbedResult):
-    return locate_odd(result, embedded, ENCODER)
+    return locate_odd(result, embedded, ENCODER, Settings())
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +88,8 @@ def data(result: ScoreResult, embedded: EmbedResult, located, collection: Path) 
     return make_report(
         result,
         embedded,
-        ENCODER,
+        located,
         collection / "results" / "report",
-        located=located,
         duplicates=DuplicateResult(36, ((paths[5].path, paths[6].path),), (pair,)),
         facts=[("Seed", "0")],
     )
@@ -134,7 +134,7 @@ def test_loops_without_a_common_folder_are_linked_one_by_one(
         raise ValueError("Paths don't have the same drive")
 
     monkeypatch.setattr(os.path, "commonpath", refuse)
-    data = make_report(result, embedded, ENCODER, tmp_path, located=located)
+    data = make_report(result, embedded, located, tmp_path)
     assert data.urls[3] == Path(result.loops[3].path).absolute().as_uri()
     assert data.title == "loops"
 
@@ -157,7 +157,7 @@ def test_cards_are_a_dozen_at_least_and_sixty_at_most() -> None:
 def test_a_loop_that_is_gone_has_no_card(result: ScoreResult, embedded: EmbedResult, tmp_path: Path) -> None:
     known = replace(embedded, paths=(str(tmp_path / "gone.wav"), *embedded.paths[1:]))
     gone = scored(known.paths[:13], 1)
-    found = locate_odd(gone, known, ENCODER)
+    found = locate_odd(gone, known, ENCODER, Settings())
     assert str(tmp_path / "gone.wav") not in found
     assert len(found) == 11
     # One normal loop is left to compare with, which is too few.
@@ -172,12 +172,8 @@ def test_a_loop_that_was_replaced_is_neither_shown_nor_carried(
     shutil.copy(embedded.paths[7], changed)
     paths = (embedded.paths[0], str(changed), *embedded.paths[2:13])
     some = replace(embedded.subset(np.arange(13)), paths=paths)
-    data = make_report(
-        replace(scored(paths, 1), normal=Normality(5, 5, (str(changed),), (), {})),
-        some,
-        ENCODER,
-        tmp_path,
-    )
+    changed_since = replace(scored(paths, 1), normal=Normality(5, 5, (str(changed),), (), {}))
+    data = make_report(changed_since, some, locate_odd(changed_since, some, ENCODER, Settings()), tmp_path)
     assert sorted(data.details) == [0, *range(2, 12)]
     assert data.typical == [1]
     assert 1 not in data.audio
@@ -214,17 +210,22 @@ def test_a_page_is_made_again_from_what_is_remembered(
     library = open_library(tmp_path / ".loopsphere")
     some = embedded.subset(np.arange(16))
     result = scored(some.paths, 1)
-    first = make_report(result, some, ENCODER, tmp_path, library=library)
-    plain = make_report(result, some, ENCODER, tmp_path)
+    remembering = Settings(library=library)
+
+    def page(result: ScoreResult, encoder: Any, settings: Settings) -> ReportData:
+        located = locate_odd(result, some, encoder, settings)
+        return make_report(result, some, located, tmp_path, settings=settings)
+
+    first, plain = page(result, ENCODER, remembering), page(result, ENCODER, Settings())
     # Each encoding to Opus has a serial number of its own.
     assert replace(first, audio={}) == replace(plain, audio={})
     assert set(first.audio) == set(plain.audio)
     monkeypatch.setattr(locating, "waveform_again", None)  # would raise
     monkeypatch.setattr(reporting, "waveform_again", None)
-    assert make_report(result, some, refuse, tmp_path, library=library) == first
+    assert page(result, refuse, remembering) == first
     # Compared with other loops, moments may be odd in other ways.
     with pytest.raises(AssertionError, match="not needed"):
-        make_report(replace(result, loops=result.loops[:-1]), some, refuse, tmp_path, library=library)
+        page(replace(result, loops=result.loops[:-1]), refuse, remembering)
 
 
 def test_the_page_carries_what_fits_in_and_passes_over_the_long(
@@ -235,7 +236,7 @@ def test_the_page_carries_what_fits_in_and_passes_over_the_long(
     length_of = dict(zip(embedded.paths, embedded.durations_s.tolist(), strict=True))
     length_of[result.loops[1].path] = 59.0
     loops = tuple(replace(loop, duration_s=length_of[loop.path]) for loop in result.loops)
-    carried = make_report(replace(result, loops=loops), embedded, ENCODER, tmp_path, located=located).audio
+    carried = make_report(replace(result, loops=loops), embedded, located, tmp_path).audio
     assert 0.25 * size_mb < sum(map(len, carried.values())) / 1e6 <= size_mb / 2
     assert {0, 2} < set(carried)
     assert 1 not in carried

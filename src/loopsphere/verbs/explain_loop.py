@@ -68,6 +68,13 @@ def explain_loop(
         The loop, or none of the folder, can be read.
     CalibrationError, ModelFileError, UnknownNameError
         As for `scan` and `score`.
+
+    Examples
+    --------
+    >>> import loopsphere as ls
+    >>> found = ls.explain_loop("loops/bass/b07.wav", "loops/bass")  # doctest: +SKIP
+    >>> [reason.text for reason in found.explanation.reasons]  # doctest: +SKIP
+    ['clipped for 1.20 % of its length']
     """
     if Path(against).is_file():
         return _against_model(loop, against, encoder, alpha, device, library, progress)

@@ -64,6 +64,11 @@ def fit(
         There is no such detector.
     NamedLoopError
         A named loop cannot be read, or the detector cannot learn from it.
+
+    Examples
+    --------
+    >>> import loopsphere as ls
+    >>> ls.fit("loops/bass").save("bass.loopsphere")  # doctest: +SKIP
     """
     chosen = chosen_detector(detector, alpha, odd, normal)
     settings = Settings(device, precision, seed, library, progress)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TextIO
@@ -73,14 +73,8 @@ class Scan(Scores):
             Without files that are gone or changed.
         """
         if not self._located:
-            found = locate_odd(
-                self,
-                self.embedded,
-                self.load_encoder,
-                seed=self.settings.seed,
-                library=self.settings.library,
-                progress=progress or self.settings.progress,
-            )
+            settings = self._telling(progress)
+            found = locate_odd(self, self.embedded, self.load_encoder, settings)
             self._located.update(found)
         return self._located
 
@@ -130,13 +124,14 @@ class Scan(Scores):
             folder,
             self,
             self.embedded,
-            self.load_encoder,
-            located=self.located(progress),
-            library=self.settings.library,
+            self.located(progress),
             seconds=self.took_s,
-            seed=self.settings.seed,
-            progress=progress or self.settings.progress,
+            settings=self._telling(progress),
         )
+
+    def _telling(self, progress: Progress | None) -> Settings:
+        """Return the scan's settings, with another way to tell of progress if there is one."""
+        return self.settings if progress is None else replace(self.settings, progress=progress)
 
 
 def scan(

@@ -78,6 +78,15 @@ def score(
         The model cannot be read, or was made with another encoder.
     NothingUsableError
         No loop could be read.
+    CalibrationError
+        `alpha` is not in (0, 1).
+
+    Examples
+    --------
+    >>> import loopsphere as ls
+    >>> scores = ls.score("bass.loopsphere", "new/")  # doctest: +SKIP
+    >>> [loop.path for loop in scores.odd]  # doctest: +SKIP
+    ['new/hiss.wav']
     """
     learnt, rate = admitted(model, alpha)
     # In the precision of the model, whatever this machine is fastest in: p-values compare like with like.
