@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from loopsphere.embedding import embed as embed
+    from loopsphere.encoders import load_encoder as load_encoder
     from loopsphere.library import Library as Library
     from loopsphere.library import open_library as open_library
     from loopsphere.model import Model as Model
@@ -43,6 +44,7 @@ _MODULES = {
     "embed": "loopsphere.embedding",
     "explain_loop": "loopsphere.verbs.explain_loop",
     "fit": "loopsphere.verbs.fit",
+    "load_encoder": "loopsphere.encoders",
     "load_model": "loopsphere.model",
     "open_library": "loopsphere.library",
     "scan": "loopsphere.verbs.scan",
@@ -59,6 +61,7 @@ __all__ = [
     "embed",
     "explain_loop",
     "fit",
+    "load_encoder",
     "load_model",
     "open_library",
     "scan",

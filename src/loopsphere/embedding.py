@@ -81,7 +81,8 @@ def embed(
     Parameters
     ----------
     sources : path or iterable of paths
-        Files, folders, globs; '-' reads a list of paths from `stdin`.
+        Files, folders, globs; '-' reads a list of paths from `stdin`. Waveforms that are at hand already are
+        embedded by `loopsphere.load_encoder(encoder).embed`.
     encoder : str or None, default='bundled'
         See `loopsphere.encoders.load_encoder`. None takes fingerprints alone, which is a third of the work
         and all that `loopsphere.collection` needs; embeddings then have no columns.
@@ -109,6 +110,14 @@ def embed(
         The encoder cannot be loaded.
     LibraryError
         The library cannot be read. That it cannot be written is no error: `library.usage.problem` says so.
+    TypeError
+        `sources` are waveforms, or something else that is no path.
+
+    Examples
+    --------
+    >>> import loopsphere as ls
+    >>> ls.embed("loops/bass").embedding.shape  # doctest: +SKIP
+    (40, 512)
 
     References
     ----------
@@ -272,7 +281,7 @@ def as_list(sources: Sources) -> list[str | os.PathLike[str]]:
         if not isinstance(source, str | os.PathLike):
             raise TypeError(
                 f"loops are given as files and folders, not waveforms or others ({type(source).__name__}); "
-                "loopsphere.encoders.load_encoder(name).embed takes mono waveforms at its own rate"
+                "loopsphere.load_encoder(name).embed takes mono waveforms at its own rate"
             )
     return given
 

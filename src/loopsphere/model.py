@@ -115,18 +115,26 @@ class Model:
         """Groups of the calibration loops, the number that false-alarm rates stand on."""
         return len(np.unique(self.calibration_groups))
 
-    def check_encoder(self, name: str, encoder_hash: str, where: str = "here") -> None:
-        """Refuse embeddings that another encoder made than the model's.
+    def check_encoder(self, encoder_hash: str, told: str) -> None:
+        """Refuse embeddings that another encoder makes or made than the model's.
+
+        Parameters
+        ----------
+        encoder_hash : str
+            Empty where it is not known.
+        told : str
+            What goes before it, such as "'bundled' here is".
 
         Raises
         ------
         ModelFileError
-            `encoder_hash` is another.
+            It is another than the model's.
         """
         if encoder_hash != self.encoder_hash:
             raise ModelFileError(
                 f"this model was made with encoder {self.encoder!r} ({self.encoder_hash[:12]}), but "
-                f"{name!r} {where} is {encoder_hash[:12]}; fit again, or give the encoder it was made with"
+                f"{told} {encoder_hash[:12] or 'one that is not named'}; "
+                "fit again, or give the encoder it was made with"
             )
 
     def judge(self, features: Float32Array, alpha: float) -> Judgement:

@@ -15,6 +15,7 @@ from typer.main import get_command
 
 import loopsphere as ls
 from loopsphere import locating
+from loopsphere.audio import load_clip
 from loopsphere.cli.commands import app
 from loopsphere.verbs import scan as scan_module
 
@@ -148,3 +149,10 @@ def test_duplicates_need_no_network_and_name_what_was_skipped(collection: Path, 
 def test_embed_says_that_it_takes_no_waveforms(waveforms: object) -> None:
     with pytest.raises(TypeError, match=r"files and folders, not waveforms.*load_encoder"):
         ls.embed(waveforms)  # type: ignore[arg-type]
+
+
+def test_waveforms_at_hand_are_embedded_as_their_files_are(scan: ls.Scan) -> None:
+    path = scan.embedded.paths[0]
+    encoder = ls.load_encoder("bundled", device="cpu")
+    waveform = load_clip(path, encoder.mel.sample_rate).waveform
+    np.testing.assert_allclose(encoder.embed([waveform])[0], scan.embedded.embedding[0], atol=1e-6)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loopsphere.embedding import Sources, as_list
-from loopsphere.errors import LoopsphereError, ModelFileError
+from loopsphere.errors import LoopsphereError
 from loopsphere.files import whole_file
 from loopsphere.model import Model, admitted
 from loopsphere.progress import Progress, silent
@@ -107,11 +107,7 @@ def _check_maker(file: str, footer: pq.FileMetaData, model: Model) -> None:
                 f"{file}: column {name!r} holds {fields[0].type}; loopsphere embed writes {wanted}"
             )
     noted = (footer.metadata or {}).get(b"encoder_hash", b"").decode(errors="replace")
-    if noted != model.encoder_hash:
-        raise ModelFileError(
-            f"this model was made with encoder {model.encoder!r} ({model.encoder_hash[:12]}), but the "
-            f"embeddings in {file} by {noted[:12] or 'one that is not named'}"
-        )
+    model.check_encoder(noted, f"the embeddings in {file} are by")
 
 
 def _holds(kind: pa.DataType, wanted: str) -> bool:

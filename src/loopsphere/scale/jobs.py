@@ -113,7 +113,7 @@ def score_to_shards(
     with connected(address) as engine:
         device = engine.device(device)
         known = engine.describe(name, device, precision_of(learnt.encoder_hash))
-        learnt.check_encoder(known.name, known.hash, "on the cluster")
+        learnt.check_encoder(known.hash, f"{known.name!r} on the cluster is")
         folder = ShardFolder(
             os.fspath(output), {**_maker(known), "model": _digest(learnt), "alpha": f"{rate:g}"}
         )

@@ -93,7 +93,7 @@ def score(
     settings = Settings(device, precision_of(learnt.encoder_hash), library=library, progress=progress)
     name = encoder or learnt.encoder
     identity = encoder_identity(name, settings)
-    learnt.check_encoder(identity.name, identity.hash)
+    learnt.check_encoder(identity.hash, f"{identity.name!r} here is")
     embedded = embed_with(sources, name, settings, stdin=stdin)
     measured = measured_for(embedded, learnt.detector_name, library=library, progress=progress)
     judged = learnt.judge(features_of(embedded, measured), rate)
