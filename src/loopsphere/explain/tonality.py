@@ -22,6 +22,7 @@ _LOWEST_MIDI, _HIGHEST_MIDI = 24, 96
 _STEPS_PER_SEMITONE = 3
 _N_HARMONICS = 8
 _HARMONIC_STEPS = tuple(round(12 * _STEPS_PER_SEMITONE * np.log2(k)) for k in range(1, _N_HARMONICS + 1))
+_AROUND_HARMONICS = np.add.outer(_HARMONIC_STEPS, (-1, 0, 1)).ravel()
 _HARMONIC_WEIGHTS = tuple(0.84 ** (k - 1) for k in range(1, _N_HARMONICS + 1))
 _N_PITCH_STEPS = (_HIGHEST_MIDI - _LOWEST_MIDI) * _STEPS_PER_SEMITONE + 1
 _N_IMAGE_STEPS = _N_PITCH_STEPS + _HARMONIC_STEPS[-1]
@@ -233,10 +234,8 @@ def _voices(image: FloatArray) -> FloatArray:
         left, rows, strongest = left[is_voice], rows[is_voice], strongest[is_voice]
         at, value = best[is_voice], value[is_voice]
         salience[rows, at] = np.maximum(salience[rows, at], value / strongest)
-        each = np.arange(len(left))
-        for offset in _HARMONIC_STEPS:
-            for beside in (-1, 0, 1):
-                left[each, np.clip(at + offset + beside, 0, _N_IMAGE_STEPS - 1)] *= 0.1
+        around = np.clip(at[:, None] + _AROUND_HARMONICS, 0, _N_IMAGE_STEPS - 1)
+        np.multiply.at(left, (np.arange(len(left))[:, None], around), 0.1)
     return salience
 
 
