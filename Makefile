@@ -10,7 +10,7 @@ AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswe
 COMPUTING := $(addprefix tests/unit/test_,$(addsuffix .py,encoders yamnet htsat swin collection library_moved \
 	learning measuring pipeline explaining)) tests/properties/test_embedding_properties.py tests/cli/test_commands.py
 
-.PHONY: demo test test-avx2 test-slow lint format benchmark pretrain-data pretrain pretrain-eval clean
+.PHONY: demo test test-avx2 test-slow lint format docs benchmark pretrain-data pretrain pretrain-eval clean
 
 demo: .venv/.installed
 	$(BIN)/loopsphere demo
@@ -33,6 +33,11 @@ lint: .venv/.installed-dev
 format: .venv/.installed-dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+# A site that opens from disk, build/site/index.html; a broken link or an unknown name fails it.
+docs: .venv/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo open build/site/index.html
 
 # Each of the three goes on where it was stopped; see pretraining/README.md.
 pretrain-data: .venv/.installed-pretraining
@@ -58,6 +63,10 @@ pretrain-eval: .venv/.installed-pretraining
 	$(PIP) --editable '.[dev]'
 	# A peer for tests alone: it pins NumPy below 2 and wants torchvision, neither of which the tests need.
 	$(PIP) --no-deps laion-clap torchlibrosa
+	touch $@
+
+.venv/.installed-docs: .venv/.installed
+	$(PIP) --editable '.[docs]'
 	touch $@
 
 .venv/.installed-pretraining: .venv/.installed-dev
