@@ -34,6 +34,7 @@ def test_there_is_something_to_run():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
 def test_a_tutorial_runs(page, tmp_path):
     script = tmp_path / "tutorial.py"
