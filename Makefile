@@ -7,8 +7,8 @@ PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 # float32. What is tested there: all that computes with loops, and the commands.
 AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell \
 	NPY_DISABLE_CPU_FEATURES='X86_V4 AVX512_ICL AVX512_SPR'
-COMPUTING := $(addprefix tests/unit/test_,$(addsuffix .py,encoders yamnet htsat swin collection library_moved \
-	learning measuring pipeline explaining)) tests/properties/test_embedding_properties.py tests/cli/test_commands.py
+COMPUTING := $(addprefix tests/unit/,models encoders collection matching learning verbs) \
+	tests/properties/test_embedding_properties.py tests/cli/test_commands.py
 
 .PHONY: demo test test-avx2 test-slow lint format docs benchmark pretrain-data pretrain pretrain-eval clean
 

@@ -24,7 +24,7 @@ from sklearn.metrics import roc_auc_score
 
 from loopsphere.benchmarking.roster import make_roster
 from loopsphere.evaluate.tables import markdown_table
-from loopsphere.model import library_versions
+from loopsphere.versions import library_versions
 
 N_LEARNT, N_JUDGED, DIMENSION = 4294, 500, 1024
 N_PACKS, N_ODD_PACKS = 30, 6

@@ -19,8 +19,8 @@ import numpy as np
 import soundfile as sf
 import soxr
 
-from loopsphere.collection import DuplicateResult, find_duplicates
-from loopsphere.embedding import embed
+from loopsphere.collection.copies import DuplicateResult, find_duplicates
+from loopsphere.collection.embedding import embed
 from loopsphere.synth import render
 from loopsphere.synth.collection import DEMO_PACKS, vary
 from loopsphere.synth.spec import LoopSpec

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from loopsphere.explain import Hints, Reference, hints_from, measure, top_reasons, with_hints
-from loopsphere.explain.names import PITCH_NAMES
+from loopsphere.explain.filename_hints import PITCH_NAMES
 from loopsphere.synth import INSTRUMENTS, SCALES, LoopSpec, plant, random_spec, render, styles_of
 from loopsphere.types import Float32Array, Recording
 

@@ -26,21 +26,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile as sf
 
-from loopsphere.collection import duplicate_groups
+from loopsphere.collection.copies import duplicate_groups
+from loopsphere.collection.embedding import cached_encoder, embed
 from loopsphere.detect import SCAN_DETECTOR
-from loopsphere.embedding import cached_encoder, embed
 from loopsphere.evaluate.tables import markdown_table
+from loopsphere.export.tables import ROWS_PER_GROUP, write_results
+from loopsphere.learning.features import measured_for
+from loopsphere.learning.from_embeddings import fit_embeddings, scan_embeddings
 from loopsphere.library import open_library
-from loopsphere.locating import locate_odd
-from loopsphere.measuring import measured_for
-from loopsphere.model import library_versions
-from loopsphere.outputs import ROWS_PER_GROUP, write_results
-from loopsphere.pipeline import fit_embeddings, scan_embeddings
-from loopsphere.reporting import write_report
+from loopsphere.report.from_scan import write_report
+from loopsphere.report.moments import locate_odd
 from loopsphere.scale.cached import score_cached
 from loopsphere.settings import Settings
 from loopsphere.synth import render_collection
 from loopsphere.types import EmbedResult
+from loopsphere.versions import library_versions
 
 FILE_RATE_HZ = 22_050
 LOOP_S = 0.5

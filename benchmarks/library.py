@@ -24,11 +24,11 @@ import numpy as np
 import soundfile as sf
 
 from loopsphere.audio import load_clip
-from loopsphere.embedding import cached_encoder, embed, embedding_kind
+from loopsphere.collection.embedding import cached_encoder, embed, embedding_kind
 from loopsphere.library import FileRecord, open_library
-from loopsphere.library.fingerprint import FINGERPRINT_DIM, FINGERPRINT_KIND
 from loopsphere.library.memory import Memory
 from loopsphere.library.store import now
+from loopsphere.matching.fingerprint import FINGERPRINT_DIM, FINGERPRINT_KIND
 from loopsphere.verbs.scan import scan
 
 ROWS_PER_WRITE = 512

@@ -91,8 +91,8 @@ def collections(folder: Path, seed: int) -> dict[str, list[str]]:
 def scan_here(precision: str, n_threads: int, seed: int, keep: Path | None) -> dict[str, Scores]:
     """Scan the collections in this process."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:n_threads])
-    from loopsphere.embedding import embed
-    from loopsphere.pipeline import scan_embeddings
+    from loopsphere.collection.embedding import embed
+    from loopsphere.learning.from_embeddings import scan_embeddings
     from loopsphere.settings import Settings
 
     answers = {}
@@ -174,7 +174,7 @@ def versions_and_processor() -> str:
     """Name the versions and the processor that the ways are emulated on."""
     import torch
 
-    from loopsphere.model import library_versions
+    from loopsphere.versions import library_versions
 
     versions = ", ".join(f"{name} {version}" for name, version in library_versions().items())
     return f"{versions}; on a processor with {torch.backends.cpu.get_cpu_capability()}"

@@ -23,8 +23,8 @@ import numpy as np
 import soundfile as sf
 
 from loopsphere.evaluate.tables import markdown_table
-from loopsphere.model import library_versions
 from loopsphere.scale.jobs import embed_to_shards
+from loopsphere.versions import library_versions
 
 FILE_RATE_HZ = 44_100
 BAR_RATIO = 1.7

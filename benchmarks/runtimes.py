@@ -25,9 +25,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from loopsphere.embedding import cached_encoder
+from loopsphere.collection.embedding import cached_encoder
 from loopsphere.evaluate.tables import markdown_table
-from loopsphere.model import library_versions
+from loopsphere.versions import library_versions
 from peers_on_disk import save_clap
 from throughput import Turn, matrix_rate, timed
 

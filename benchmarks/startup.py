@@ -17,9 +17,9 @@ from pathlib import Path
 from statistics import median
 
 from loopsphere.evaluate.tables import markdown_table
-from loopsphere.model import library_versions
 from loopsphere.synth import render_collection
 from loopsphere.threads import n_cores
+from loopsphere.versions import library_versions
 from throughput import write_loops
 
 N_LEARNT, DURATION_S = 20, 8.0

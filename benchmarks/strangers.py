@@ -20,12 +20,12 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
+from loopsphere.collection.embedding import embed
 from loopsphere.detect import SCAN_DETECTOR
-from loopsphere.embedding import embed
 from loopsphere.evaluate.tables import markdown_table
-from loopsphere.model import library_versions
-from loopsphere.pipeline import scan_embeddings
+from loopsphere.learning.from_embeddings import scan_embeddings
 from loopsphere.types import EmbedResult
+from loopsphere.versions import library_versions
 
 N_DRAWS = 12
 DETECTORS = (SCAN_DETECTOR, "deep-svdd", "pca", "knn", "isolation-forest")

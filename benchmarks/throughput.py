@@ -36,14 +36,14 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from loopsphere.audio import load_clip
-from loopsphere.embedding import cached_encoder, embed
+from loopsphere.collection.embedding import cached_encoder, embed
 from loopsphere.encoders import Encoder
 from loopsphere.encoders.torch_runtime import runtime_summary
 from loopsphere.evaluate.tables import markdown_table
-from loopsphere.library.fingerprint import FINGERPRINT_RATE_HZ, fingerprint
-from loopsphere.model import library_versions
+from loopsphere.matching.fingerprint import FINGERPRINT_RATE_HZ, fingerprint
 from loopsphere.threads import n_cores, threads_each
 from loopsphere.types import Clip
+from loopsphere.versions import library_versions
 from peers_on_disk import laion_network, save_clap, transformers_clap, transformers_network
 
 FILE_RATE_HZ = 44_100

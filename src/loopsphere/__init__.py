@@ -18,12 +18,12 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from loopsphere.embedding import embed as embed
+    from loopsphere.collection.embedding import embed as embed
     from loopsphere.encoders import load_encoder as load_encoder
+    from loopsphere.learning.model import Model as Model
+    from loopsphere.learning.model import load_model as load_model
     from loopsphere.library import Library as Library
     from loopsphere.library import open_library as open_library
-    from loopsphere.model import Model as Model
-    from loopsphere.model import load_model as load_model
     from loopsphere.verbs.duplicates import duplicates as duplicates
     from loopsphere.verbs.explain_loop import explain_loop as explain_loop
     from loopsphere.verbs.fit import fit as fit
@@ -37,15 +37,15 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "Library": "loopsphere.library",
-    "Model": "loopsphere.model",
+    "Model": "loopsphere.learning.model",
     "Scan": "loopsphere.verbs.scan",
     "Scores": "loopsphere.verbs.score",
     "duplicates": "loopsphere.verbs.duplicates",
-    "embed": "loopsphere.embedding",
+    "embed": "loopsphere.collection.embedding",
     "explain_loop": "loopsphere.verbs.explain_loop",
     "fit": "loopsphere.verbs.fit",
     "load_encoder": "loopsphere.encoders",
-    "load_model": "loopsphere.model",
+    "load_model": "loopsphere.learning.model",
     "open_library": "loopsphere.library",
     "scan": "loopsphere.verbs.scan",
     "score": "loopsphere.verbs.score",

@@ -22,9 +22,9 @@ from typer.testing import CliRunner
 
 from loopsphere.cli import console, options
 from loopsphere.cli.commands import app
+from loopsphere.collection.embedding import DEFAULT_ENCODER
 from loopsphere.detect import DEFAULT_DETECTOR, SCAN_DETECTOR
-from loopsphere.embedding import DEFAULT_ENCODER
-from loopsphere.pipeline import DEFAULT_ALPHA
+from loopsphere.learning.from_embeddings import DEFAULT_ALPHA
 
 README = Path(__file__).parents[2] / "README.md"
 COMMANDS = sorted(command.name or command.callback.__name__ for command in app.registered_commands)

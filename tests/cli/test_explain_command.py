@@ -13,7 +13,7 @@ import soundfile as sf
 from typer.testing import CliRunner
 
 from loopsphere.cli.commands import app
-from loopsphere.embedding import embed
+from loopsphere.collection.embedding import embed
 from loopsphere.library import open_library
 from loopsphere.verbs import explain_loop
 

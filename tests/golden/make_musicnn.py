@@ -17,7 +17,7 @@ TAGS = "model/Sigmoid:0"
 
 
 def log_mel() -> np.ndarray:
-    """Return windows with the range of real ones; `tests/unit/test_pretraining_musicnn.py` makes the same."""
+    """Return windows with the range of real ones; `tests/unit/pretraining/test_musicnn.py` makes the same."""
     rng = np.random.default_rng(SEED)
     slow, fast = rng.random((N_WINDOWS, 187, 1)), rng.random((N_WINDOWS, 187, 96))
     return (3.0 * slow + 1.5 * fast - np.linspace(0.0, 2.0, 96)).clip(0.0).astype(np.float32)

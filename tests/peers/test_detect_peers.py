@@ -10,8 +10,8 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM as SklearnOneClassSVM
 
-from loopsphere.calibrate import benjamini_hochberg, conformal_p_values
 from loopsphere.detect import IsolationForest, KNearest, Mahalanobis, OneClassSVM, PCAReconstruction
+from loopsphere.learning.calibrate import benjamini_hochberg, conformal_p_values
 
 
 @pytest.fixture(params=[(30, 80), (400, 24)], ids=["fewer-loops-than-features", "more-loops"])

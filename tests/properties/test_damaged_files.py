@@ -20,8 +20,8 @@ import pytest
 from loopsphere.benchmarking.sources import read_embeddings
 from loopsphere.detect import PoorFitWarning, make_detector
 from loopsphere.errors import LoopsphereError
-from loopsphere.model import Model, load_model
-from loopsphere.outputs import write_embeddings
+from loopsphere.export.tables import write_embeddings
+from loopsphere.learning.model import Model, load_model
 from loopsphere.scale.cached import score_cached
 from loopsphere.scale.listing import list_entries
 from loopsphere.types import EmbedResult

@@ -6,14 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from loopsphere.calibrate import (
+from loopsphere.detect import detector_from_state, make_detector
+from loopsphere.learning.calibrate import (
     benjamini_hochberg,
     conformal_p_values,
     conformal_threshold,
     cross_conformal,
     group_folds,
 )
-from loopsphere.detect import detector_from_state, make_detector
 
 QUICK = ["distance-to-mean", "isolation-forest", "knn", "mahalanobis", "one-class-svm", "pca"]
 finite = st.floats(-1e4, 1e4, width=32)

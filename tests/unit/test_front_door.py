@@ -14,9 +14,9 @@ import pytest
 from typer.main import get_command
 
 import loopsphere as ls
-from loopsphere import locating
 from loopsphere.audio import load_clip
 from loopsphere.cli.commands import app
+from loopsphere.report import moments as locating
 from loopsphere.verbs import scan as scan_module
 
 FAST = "mahalanobis"

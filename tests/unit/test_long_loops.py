@@ -16,8 +16,9 @@ import soxr
 from audio_files import SR, melody, tones, write_wav
 from loopsphere.audio import limits, load_recording, loading
 from loopsphere.audio.samples import Samples
-from loopsphere.explain import measure, spectra
-from loopsphere.library import comparison
+from loopsphere.explain import measure
+from loopsphere.explain.attributes import spectra
+from loopsphere.matching import comparison
 
 
 @pytest.mark.parametrize(("file_rate", "rate"), [(44_100, 32_000), (192_000, 48_000), (22_050, 32_000)])

@@ -15,9 +15,9 @@ from loopsphere.errors import NothingUsableError
 from loopsphere.evaluate.planted import PlantedSet
 from loopsphere.explain import ATTRIBUTES_VERSION
 from loopsphere.files import whole_file
-from loopsphere.measuring import JUDGED
-from loopsphere.model import library_versions
+from loopsphere.learning.features import JUDGED
 from loopsphere.synth import FAULTS
+from loopsphere.versions import library_versions
 
 
 def cached_planted(folder: Path, recipe: Mapping[str, object], make: Callable[[], PlantedSet]) -> PlantedSet:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from loopsphere.calibrate import conformal_p_values, cross_conformal, group_folds
 from loopsphere.evaluate.false_alarms import Calibrator, FloatArray, quantile_p_values
 from loopsphere.evaluate.protocols import DetectorFactory
 from loopsphere.evaluate.splits import Embedding, IntArray
+from loopsphere.learning.calibrate import conformal_p_values, cross_conformal, group_folds
 
 N_FOLDS = 5
 

@@ -12,14 +12,14 @@ import numpy as np
 
 from loopsphere.benchmarking import sources
 from loopsphere.benchmarking.cache import cached_planted
+from loopsphere.collection.embedding import DEFAULT_ENCODER, cached_encoder, embed
 from loopsphere.detect import SCAN_DETECTOR
-from loopsphere.embedding import DEFAULT_ENCODER, cached_encoder, embed
 from loopsphere.encoders import Encoder
 from loopsphere.errors import NothingUsableError
 from loopsphere.evaluate.planted import PlantedSet, planted_faults
 from loopsphere.evaluate.protocols import Task, labelled_loops, one_normal_folder, one_odd_folder
 from loopsphere.evaluate.splits import Embedding
-from loopsphere.measuring import N_ATTRIBUTES, features_of, measured_for
+from loopsphere.learning.features import N_ATTRIBUTES, features_of, measured_for
 from loopsphere.progress import Progress
 from loopsphere.types import SkippedFile
 
@@ -82,7 +82,7 @@ class Question:
     ----------
     dataset : str
     features : float ndarray of shape (n_loops, embedding_dim + 2 * n_attributes)
-        Embeddings, followed by attributes where the sound is known; see `loopsphere.measuring`.
+        Embeddings, followed by attributes where the sound is known; see `loopsphere.learning.features`.
     tasks : list of Task
     normal : float ndarray of shape (n_normal, embedding_dim + 2 * n_attributes)
     n_attributes : int

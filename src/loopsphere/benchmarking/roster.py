@@ -17,7 +17,7 @@ from loopsphere.detect.registry import WITH_ATTRIBUTES
 from loopsphere.errors import MissingExtraError, UnknownNameError
 from loopsphere.evaluate.protocols import Detector, DetectorFactory
 from loopsphere.evaluate.splits import Embedding
-from loopsphere.measuring import N_ATTRIBUTES
+from loopsphere.learning.features import N_ATTRIBUTES
 
 UNTRAINED = " (untrained)"
 _SVDD_NAMES = tuple(name for name in DETECTORS if name.startswith("deep-svdd"))

@@ -21,7 +21,6 @@ from loopsphere.benchmarking.gather import (
 from loopsphere.benchmarking.plots import draw_figures
 from loopsphere.benchmarking.report import results_markdown
 from loopsphere.benchmarking.roster import default_roster, make_roster, uses_attributes
-from loopsphere.calibrate import benjamini_hochberg
 from loopsphere.detect import DEFAULT_DETECTOR, SCAN_DETECTOR
 from loopsphere.errors import NothingUsableError
 from loopsphere.evaluate.false_alarms import FalseAlarms, false_alarm_rates
@@ -29,9 +28,10 @@ from loopsphere.evaluate.figures import check_can_draw
 from loopsphere.evaluate.protocols import DetectorFactory, Trial, run_tasks
 from loopsphere.evaluate.tables import write_csv, write_false_alarms, write_trials
 from loopsphere.files import whole_file
-from loopsphere.model import library_versions
+from loopsphere.learning.calibrate import benjamini_hochberg
 from loopsphere.progress import Progress
 from loopsphere.types import SkippedFile
+from loopsphere.versions import library_versions
 
 RESULTS_NAME = "RESULTS.md"
 N_SPLITS = 100

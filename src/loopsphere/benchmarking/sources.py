@@ -20,7 +20,7 @@ from loopsphere.errors import AudioError, NothingUsableError
 from loopsphere.evaluate.planted import PlantedSet
 from loopsphere.evaluate.splits import Embedding
 from loopsphere.explain import Attributes, measure
-from loopsphere.measuring import attribute_columns
+from loopsphere.learning.features import attribute_columns
 from loopsphere.progress import Progress
 from loopsphere.synth import MAGNITUDES, faults_for, plant, render
 from loopsphere.synth.collection import DEMO_PACKS, vary
@@ -57,7 +57,7 @@ class LabelledSet:
     ----------
     name : str
     features : float ndarray of shape (n_loops, embedding_dim + 2 * N_ATTRIBUTES)
-        Embeddings and attributes; see `loopsphere.measuring`.
+        Embeddings and attributes; see `loopsphere.learning.features`.
     is_odd : bool ndarray of shape (n_loops,)
     kinds : str ndarray of shape (n_loops,)
         What is odd about a loop; 'odd' where the labels do not say.
@@ -119,7 +119,7 @@ def read_labels(
         CSV with the columns `path` and `is_odd` (0 or 1), and if there are any `group` and `fault`.
     embedded : EmbedResult
     features : float32 ndarray of shape (n_loops, n_features)
-        Of its loops; see `loopsphere.measuring`.
+        Of its loops; see `loopsphere.learning.features`.
     folder : Path
         What the paths in the table are relative to.
 

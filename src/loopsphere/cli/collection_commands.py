@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from loopsphere.cli import options, ways_out
+from loopsphere.cli import destinations, options
 from loopsphere.cli.console import console, emit_json, is_stdout, progress_bar, reports_errors
 from loopsphere.cli.libraries import chosen_library, print_usage, searched_library
 from loopsphere.wording import counted
@@ -32,7 +32,7 @@ def duplicates(
     from loopsphere.cli.tables import print_duplicates, print_skipped
     from loopsphere.verbs.duplicates import duplicates as find_duplicates
 
-    ways_out.check_places(files=(json,))
+    destinations.check_places(files=(json,))
     report = console(stderr=is_stdout(json))
     known = chosen_library(sources, library, none=no_library, report=report, make=True)
     with progress_bar() as progress:
@@ -66,7 +66,7 @@ def similar(
     from loopsphere.verbs.similar import similar as find_similar
     from loopsphere.verbs.similar import wish_from
 
-    ways_out.check_places(files=(json,))
+    destinations.check_places(files=(json,))
     wish_from(bpm, key)  # before the folder gets a library
     report = console(stderr=is_stdout(json))
     known = searched_library(loop, within, library, report)

@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from loopsphere.cli import (
+    benchmark_commands,
     collection_commands,
     encoder_commands,
     explain_commands,
     model_commands,
     options,
-    proof_commands,
     scan_command,
 )
 
@@ -57,9 +57,9 @@ _offer(model_commands.score, "loopsphere score bass.loopsphere new/ --json score
 _offer(model_commands.info, "loopsphere info bass.loopsphere")
 _offer(encoder_commands.embed, "loopsphere embed loops -o loops.npz")
 _offer(encoder_commands.encoders, "loopsphere encoders")
-_offer(proof_commands.demo, "loopsphere demo")
+_offer(benchmark_commands.demo, "loopsphere demo")
 _offer(
-    proof_commands.benchmark,
+    benchmark_commands.benchmark,
     "loopsphere benchmark loops/bass --out results",
     "loopsphere benchmark --planted --out results",
 )

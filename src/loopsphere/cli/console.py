@@ -62,7 +62,7 @@ def plain(text: str) -> Text:
 
 def emit_json(path: Path | None, record: Mapping[str, Any]) -> None:
     """Write a record where `--json` asks for it."""
-    from loopsphere.outputs import json_text, write_json
+    from loopsphere.export.tables import json_text, write_json
 
     if path is None:
         return

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from loopsphere.cli import options, ways_out
+from loopsphere.cli import destinations, options
 from loopsphere.cli.console import (
     console,
     emit_json,
@@ -44,12 +44,12 @@ def embed(
     strict: options.Strict = False,
 ) -> None:
     """Write the embeddings of loops, to use elsewhere."""
-    from loopsphere import embedding
     from loopsphere.cli import scale_commands
     from loopsphere.cli.tables import print_skipped
-    from loopsphere.outputs import check_embeddings_path, write_embeddings
+    from loopsphere.collection import embedding
+    from loopsphere.export.tables import check_embeddings_path, write_embeddings
 
-    ways_out.check_places(files=(json,))
+    destinations.check_places(files=(json,))
     if engine == "ray":
         scale_commands.embed_on_ray(
             sources,
@@ -63,7 +63,7 @@ def embed(
         )
         return
     check_embeddings_path(output)
-    ways_out.check_places(files=(Path(output),))
+    destinations.check_places(files=(Path(output),))
     report = console(stderr=is_stdout(json))
     known = chosen_library(sources, library, none=no_library, report=report)
     with progress_bar() as progress:

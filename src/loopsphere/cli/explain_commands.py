@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loopsphere.cli import options, ways_out
+from loopsphere.cli import destinations, options
 from loopsphere.cli.console import console, emit_json, is_stdout, plain, progress_bar, reports_errors
 from loopsphere.cli.libraries import chosen_library
 from loopsphere.wording import shown_p
@@ -38,7 +38,7 @@ def explain(
     """Tell all of one loop: how odd, why, like what, what is usual."""
     from loopsphere.verbs.explain_loop import explain_loop
 
-    ways_out.check_places(files=(json,))
+    destinations.check_places(files=(json,))
     report = console(stderr=is_stdout(json))
     known = chosen_library([against], library, none=no_library, report=report)
     with progress_bar() as progress:

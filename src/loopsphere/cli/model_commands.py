@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from loopsphere.cli import options, ways_out
+from loopsphere.cli import destinations, options
 from loopsphere.cli.console import (
     console,
     emit_json,
@@ -46,7 +46,7 @@ def fit(
     from loopsphere.cli.tables import print_skipped
     from loopsphere.verbs.fit import fit as learn
 
-    ways_out.check_places(files=(output, json))
+    destinations.check_places(files=(output, json))
     report = console(stderr=is_stdout(json))
     known = chosen_library(sources, library, none=no_library, report=report)
     with progress_bar() as progress:
@@ -92,9 +92,9 @@ def score(
             help="For embeddings a .parquet file, for --engine ray a folder or URI: gets all scores.",
         ),
     ] = None,
-    playlist: ways_out.Playlist = None,
-    copy_to: ways_out.CopyTo = None,
-    link_to: ways_out.LinkTo = None,
+    playlist: destinations.Playlist = None,
+    copy_to: destinations.CopyTo = None,
+    link_to: destinations.LinkTo = None,
     device: options.Device = "auto",
     engine: options.Engine = "local",
     address: options.Address = None,
@@ -110,7 +110,7 @@ def score(
     from loopsphere.verbs.score import score as judge
 
     _check_order(model, sources)
-    ways_out.check_places(folders=(copy_to, link_to), files=(playlist, json))
+    destinations.check_places(folders=(copy_to, link_to), files=(playlist, json))
     has_embeddings = any(Path(source).suffix.lower() == ".parquet" for source in sources)
     if engine == "ray" or output is not None or has_embeddings:
         if playlist or copy_to or link_to:
@@ -145,7 +145,7 @@ def score(
     print_result(report, result, top)
     print_usage(report, known)
     emit_json(json, result.to_dict())
-    extras = ways_out.Extras(report)
+    extras = destinations.Extras(report)
     extras.write_odd(result, playlist=playlist, copy_to=copy_to, link_to=link_to)
     extras.exit_if_failed()
     exit_if_skipped(strict, len(result.skipped))
@@ -173,7 +173,7 @@ def info(
 
         summary: dict[str, Any] = runtime_summary()
     else:
-        from loopsphere.model import load_model
+        from loopsphere.learning.model import load_model
 
         summary = load_model(model).summary()
         del summary["skipped"]  # `fit` told, and the file does not keep it

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loopsphere.cli.console import console, emit_json, exit_if_skipped, is_stdout, plain, progress_bar
+from loopsphere.cli.destinations import check_places
 from loopsphere.cli.tables import oddest_table, print_skipped, terminal_width
-from loopsphere.cli.ways_out import check_places
 from loopsphere.errors import UnknownNameError
 from loopsphere.types import ScoreResult
 from loopsphere.wording import counted, is_or_are

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from loopsphere.cli import options, ways_out
+from loopsphere.cli import destinations, options
 from loopsphere.cli.console import (
     console,
     emit_json,
@@ -32,10 +32,10 @@ def scan(
     report: Annotated[
         bool, typer.Option("--report/--no-report", help="Whether --out gets the page; without, it is faster.")
     ] = True,
-    playlist: ways_out.Playlist = None,
-    labels: ways_out.Labels = None,
-    copy_to: ways_out.CopyTo = None,
-    link_to: ways_out.LinkTo = None,
+    playlist: destinations.Playlist = None,
+    labels: destinations.Labels = None,
+    copy_to: destinations.CopyTo = None,
+    link_to: destinations.LinkTo = None,
     odd: options.Odd = None,
     normal: options.Normal = None,
     encoder: options.Encoder = options.ENCODER,
@@ -54,11 +54,11 @@ def scan(
     strict: options.Strict = False,
 ) -> None:
     """Rank a collection's own loops, the oddest first; say why."""
-    from loopsphere import pipeline
     from loopsphere.cli.tables import print_result
+    from loopsphere.learning import from_embeddings as pipeline
     from loopsphere.verbs.scan import scan as find_odd
 
-    ways_out.check_places(folders=(out, labels, copy_to, link_to), files=(playlist, json))
+    destinations.check_places(folders=(out, labels, copy_to, link_to), files=(playlist, json))
     # Before the folder gets a library.
     pipeline.chosen_detector(detector, alpha, odd or (), normal or ())
     terminal = console(stderr=is_stdout(json))
@@ -82,9 +82,9 @@ def scan(
     print_usage(terminal, known)
     if out is not None:
         for path in found.write_tables(out):
-            ways_out.print_written(terminal, str(path))
+            destinations.print_written(terminal, str(path))
     emit_json(json, found.to_dict())
-    extras = ways_out.Extras(terminal)
+    extras = destinations.Extras(terminal)
     extras.write_odd(found, playlist=playlist, copy_to=copy_to, link_to=link_to)
     with progress_bar() as progress:
         if labels is not None:

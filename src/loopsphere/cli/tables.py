@@ -17,7 +17,7 @@ from loopsphere.wording import counted, is_or_are, shown_p
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from loopsphere.collection import DuplicateResult
+    from loopsphere.collection.copies import DuplicateResult
     from loopsphere.types import Explanation, LoopScore, ScoreResult, SkippedFile
     from loopsphere.verbs.similar import SimilarResult
 
@@ -138,7 +138,7 @@ def print_result(console: Console, result: ScoreResult, n_rows: int) -> None:
 
 def print_duplicates(console: Console, result: DuplicateResult, n_rows: int) -> None:
     """Print each group of copies below its first loop, then the other pairs, with reasons; and the count."""
-    from loopsphere.library.duplicates import DUPLICATES
+    from loopsphere.matching.verdicts import DUPLICATES
 
     copies = [pair for pair in result.pairs if pair.kind in DUPLICATES]
     reason_of = {(pair.first, pair.second): pair.reason for pair in copies}

@@ -25,27 +25,27 @@ if TYPE_CHECKING:
     from loopsphere.detect.baselines import Mahalanobis as Mahalanobis
     from loopsphere.detect.baselines import OneClassSVM as OneClassSVM
     from loopsphere.detect.baselines import PCAReconstruction as PCAReconstruction
-    from loopsphere.detect.deep_sad import DeepSAD as DeepSAD
-    from loopsphere.detect.deep_svdd import DeepSVDD as DeepSVDD
+    from loopsphere.detect.deep.hypersphere import NothingLearntWarning as NothingLearntWarning
+    from loopsphere.detect.deep.hypersphere import PoorFitWarning as PoorFitWarning
+    from loopsphere.detect.deep.sad import DeepSAD as DeepSAD
+    from loopsphere.detect.deep.svdd import DeepSVDD as DeepSVDD
     from loopsphere.detect.ensemble import Ensemble as Ensemble
-    from loopsphere.detect.hypersphere import NothingLearntWarning as NothingLearntWarning
-    from loopsphere.detect.hypersphere import PoorFitWarning as PoorFitWarning
     from loopsphere.detect.isolation_forest import IsolationForest as IsolationForest
     from loopsphere.detect.with_attributes import WithAttributes as WithAttributes
 
 _MODULES = {
     "Detector": "base",
-    "DeepSAD": "deep_sad",
-    "DeepSVDD": "deep_svdd",
+    "DeepSAD": "deep.sad",
+    "DeepSVDD": "deep.svdd",
     "DistanceToMean": "baselines",
     "Ensemble": "ensemble",
     "IsolationForest": "isolation_forest",
     "KNearest": "baselines",
     "Mahalanobis": "baselines",
-    "NothingLearntWarning": "hypersphere",
+    "NothingLearntWarning": "deep.hypersphere",
     "OneClassSVM": "baselines",
     "PCAReconstruction": "baselines",
-    "PoorFitWarning": "hypersphere",
+    "PoorFitWarning": "deep.hypersphere",
     "WithAttributes": "with_attributes",
 }
 

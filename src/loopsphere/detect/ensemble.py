@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 from loopsphere.detect.base import ArrayField, Detector, Field, Float64Array
 from loopsphere.detect.baselines import KNearest, Mahalanobis, PCAReconstruction
 from loopsphere.detect.composite import Composite, check_references
-from loopsphere.detect.deep_svdd import DeepSVDD
+from loopsphere.detect.deep.svdd import DeepSVDD
 from loopsphere.detect.held_out import out_of_fold_oddness, reference_splits
 from loopsphere.detect.ranks import MAX_QUANTILES, normal_quantiles, rank_reference
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sklearn.base import clone
 
 from loopsphere.detect.base import Detector, Float64Array
-from loopsphere.detect.hypersphere import no_fit_warnings
+from loopsphere.detect.deep.hypersphere import no_fit_warnings
 
 _SMALLEST_SPLIT = 12
 

@@ -50,7 +50,7 @@ class DetectorSpec:
         return loaded
 
 
-_SVDD = "loopsphere.detect.deep_svdd"
+_SVDD = "loopsphere.detect.deep.svdd"
 _BASELINES = "loopsphere.detect.baselines"
 
 DETECTORS: dict[str, DetectorSpec] = {
@@ -70,7 +70,7 @@ DETECTORS: dict[str, DetectorSpec] = {
         "Deep SVDD, autoencoder with the paper's settings",
         {"network": "autoencoder", "preset": "paper"},
     ),
-    "deep-sad": DetectorSpec("loopsphere.detect.deep_sad", "DeepSAD", "Deep SAD, with a few named loops"),
+    "deep-sad": DetectorSpec("loopsphere.detect.deep.sad", "DeepSAD", "Deep SAD, with a few named loops"),
     "ensemble": DetectorSpec(
         "loopsphere.detect.ensemble",
         "Ensemble",

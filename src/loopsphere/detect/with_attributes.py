@@ -12,10 +12,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from loopsphere.detect.base import ArrayField, Detector, Field, Float64Array
 from loopsphere.detect.composite import Composite, check_references
+from loopsphere.detect.deep.spheres import mean_nearest_distances
 from loopsphere.detect.held_out import out_of_fold_oddness, reference_splits
 from loopsphere.detect.ranks import MAX_QUANTILES, normal_quantiles, rank_reference
 from loopsphere.detect.registry import DETECTORS, detector_spec, make_detector
-from loopsphere.detect.spheres import mean_nearest_distances
 from loopsphere.errors import ModelFileError
 
 N_NEIGHBORS = 3

@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from loopsphere.code import code_digest
 from loopsphere.encoders.base import Encoder
 from loopsphere.encoders.joining import JOINING_FILE
 from loopsphere.encoders.loading import BUNDLED_FILE, YAMNET_FILE
 from loopsphere.encoders.registry import ENCODERS
+from loopsphere.versions import code_digest
 
 _ENVIRONMENT = ("ATEN_", "CUDA_", "DNNL_", "HIP_", "ONEDNN_", "PYTORCH_", "TORCH_")
 """Beginnings of variables by which torch is told what to run on, and in what."""

@@ -104,7 +104,7 @@ def put_side_by_side(rows: Matrix, families: Matrix) -> Matrix:
     return np.concatenate([_to_length(part, length) for part, length in parts], axis=1)
 
 
-def taken_apart(embedding: npt.NDArray[np.floating]) -> list[Matrix]:
+def parts_of(embedding: npt.NDArray[np.floating]) -> list[Matrix]:
     """Take embeddings apart again, as nearly as the map allows.
 
     Returns

@@ -1,7 +1,7 @@
 """Why a loop is odd, where, compared with what: from arrays and callables, in a musician's words."""
 
-from loopsphere.explain.attributes import ATTRIBUTES_VERSION, Attributes, measure, with_hints
-from loopsphere.explain.names import Hints, hints_from
+from loopsphere.explain.attributes.measure import ATTRIBUTES_VERSION, Attributes, measure, with_hints
+from loopsphere.explain.filename_hints import Hints, hints_from
 from loopsphere.explain.reasons import Reference, faults, top_reasons, with_nearest
 from loopsphere.explain.vocabulary import ATTRIBUTES, AttributeSpec
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from loopsphere.explain.names import PITCH_NAMES
+from loopsphere.explain.filename_hints import PITCH_NAMES
 
 _KILO = 1000.0
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from loopsphere.embedding import Sources, as_list
+from loopsphere.collection.embedding import Sources, as_list
 from loopsphere.errors import LoopsphereError
 from loopsphere.files import whole_file
-from loopsphere.model import Model, admitted
+from loopsphere.learning.model import Model, admitted
 from loopsphere.progress import Progress, silent
 from loopsphere.scale.results import ScaleResult, Tally, score_columns
 from loopsphere.scale.storage import parquet_batches, parquet_footer

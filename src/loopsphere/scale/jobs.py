@@ -11,10 +11,10 @@ from typing import TextIO
 
 import numpy as np
 
-from loopsphere.embedding import DEFAULT_ENCODER, Sources, as_list
+from loopsphere.collection.embedding import DEFAULT_ENCODER, Sources, as_list
 from loopsphere.encoders.precision import DEFAULT_PRECISION, precision_of
 from loopsphere.errors import LoopsphereError, NothingUsableError
-from loopsphere.model import Model, admitted
+from loopsphere.learning.model import Model, admitted
 from loopsphere.progress import Progress, silent
 from loopsphere.scale.listing import Entry, list_entries
 from loopsphere.scale.ray_engine import ClusterEncoder, RayEngine, connected

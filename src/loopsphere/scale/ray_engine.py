@@ -161,7 +161,7 @@ def _shares(total: Mapping[str, float], *, on_gpu: bool) -> _Shares:
 
 
 def _describe(encoder: str, device: str, precision: str) -> ClusterEncoder:
-    from loopsphere.embedding import cached_encoder
+    from loopsphere.collection.embedding import cached_encoder
 
     loaded: Encoder = cached_encoder(encoder, device, precision)
     return ClusterEncoder(loaded.name, loaded.hash, loaded.precision, loaded.embedding_dim, loaded.front_end)

@@ -10,17 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from loopsphere.audio import load_clip
+from loopsphere.collection.attributes import attributes_of
+from loopsphere.collection.embedding import cached_encoder
 from loopsphere.detect.registry import detector_spec
-from loopsphere.embedding import cached_encoder
 from loopsphere.errors import AudioError, FeatureError, surprise
-from loopsphere.explaining import attributes_of
-from loopsphere.measuring import attribute_columns
+from loopsphere.learning.features import attribute_columns
 from loopsphere.scale.listing import Entry
 from loopsphere.scale.storage import local_file
 
 if TYPE_CHECKING:
     from loopsphere.encoders.front_end import FrontEnd, Views
-    from loopsphere.model import Model
+    from loopsphere.learning.model import Model
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from loopsphere.collection import DuplicateResult, find_duplicates
-from loopsphere.embedding import Sources, embed_with
+from loopsphere.collection.copies import DuplicateResult, find_duplicates
+from loopsphere.collection.embedding import Sources, embed_with
 from loopsphere.library.store import Library
 from loopsphere.progress import Progress, silent
 from loopsphere.settings import Settings

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from loopsphere.audio import load_recording
+from loopsphere.collection.attributes import attributes_of
+from loopsphere.collection.embedding import DEFAULT_ENCODER, embed_with
 from loopsphere.detect import SCAN_DETECTOR
-from loopsphere.embedding import DEFAULT_ENCODER, embed_with
 from loopsphere.encoders.precision import DEFAULT_PRECISION
 from loopsphere.errors import AudioError, NothingUsableError
 from loopsphere.explain import Reference, faults
 from loopsphere.explain.reasons import N_REASONS
-from loopsphere.explaining import attributes_of
+from loopsphere.learning.from_embeddings import DEFAULT_ALPHA, chosen_detector, scan_embeddings
 from loopsphere.library.store import Library
-from loopsphere.pipeline import DEFAULT_ALPHA, chosen_detector, scan_embeddings
 from loopsphere.progress import Progress, silent
 from loopsphere.settings import Settings
 from loopsphere.types import EmbedResult, Explanation, LoopExplanation, LoopScore, ScoreResult

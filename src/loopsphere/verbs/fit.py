@@ -6,13 +6,13 @@ import os
 from collections.abc import Sequence
 from typing import TextIO
 
+from loopsphere.collection.embedding import DEFAULT_ENCODER, Sources
+from loopsphere.collection.labelled import embed_named
 from loopsphere.detect import DEFAULT_DETECTOR
-from loopsphere.embedding import DEFAULT_ENCODER, Sources
 from loopsphere.encoders.precision import DEFAULT_PRECISION
+from loopsphere.learning.from_embeddings import DEFAULT_ALPHA, chosen_detector, fit_embeddings
+from loopsphere.learning.model import Model
 from loopsphere.library.store import Library
-from loopsphere.model import Model
-from loopsphere.naming import embed_named
-from loopsphere.pipeline import DEFAULT_ALPHA, chosen_detector, fit_embeddings
 from loopsphere.progress import Progress, silent
 from loopsphere.settings import Settings
 

@@ -10,16 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
+from loopsphere.collection.embedding import DEFAULT_ENCODER, Sources, cached_encoder
+from loopsphere.collection.labelled import embed_named
 from loopsphere.detect import SCAN_DETECTOR
-from loopsphere.embedding import DEFAULT_ENCODER, Sources, cached_encoder
 from loopsphere.encoders.precision import DEFAULT_PRECISION
-from loopsphere.exports import Placed, write_labels
+from loopsphere.export.files import Placed, write_labels
+from loopsphere.learning.from_embeddings import DEFAULT_ALPHA, chosen_detector, scan_embeddings
 from loopsphere.library.store import Library
-from loopsphere.locating import LoadEncoder, Located, locate_odd, ranges_of
-from loopsphere.naming import embed_named
-from loopsphere.pipeline import DEFAULT_ALPHA, chosen_detector, scan_embeddings
 from loopsphere.progress import Progress, silent
-from loopsphere.reporting import write_report
+from loopsphere.report.from_scan import write_report
+from loopsphere.report.moments import LoadEncoder, Located, locate_odd, ranges_of
 from loopsphere.settings import Settings
 from loopsphere.types import EmbedResult
 from loopsphere.verbs.score import Scores
@@ -79,7 +79,7 @@ class Scan(Scores):
         return self._located
 
     def write_labels(self, folder: str | os.PathLike[str], *, progress: Progress | None = None) -> Placed:
-        """Write an Audacity label track of each odd loop; see `loopsphere.exports.write_labels`.
+        """Write an Audacity label track of each odd loop; see `loopsphere.export.files.write_labels`.
 
         Parameters
         ----------
@@ -154,7 +154,7 @@ def scan(
 
     Each loop is scored by a detector that never saw it or its duplicates (cross-fitting). As the collection
     holds the odd loops too, and several of a kind would vouch for each other, the oddest are then left out
-    of what is learnt from (`loopsphere.learning.TRIMMED_SHARES`) and all are scored again.
+    of what is learnt from (`loopsphere.learning.cross_fit.TRIMMED_SHARES`) and all are scored again.
 
     Parameters
     ----------

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from loopsphere.embedding import Sources, embed_with, encoder_identity
+from loopsphere.collection.embedding import Sources, embed_with, encoder_identity
 from loopsphere.encoders.precision import precision_of
-from loopsphere.exports import Placed, copy_loops, link_loops, write_playlist
+from loopsphere.export.files import Placed, copy_loops, link_loops, write_playlist
+from loopsphere.export.tables import write_results
+from loopsphere.learning.features import features_of, measured_for
+from loopsphere.learning.from_embeddings import ranked
+from loopsphere.learning.model import Model, admitted
 from loopsphere.library.store import Library
-from loopsphere.measuring import features_of, measured_for
-from loopsphere.model import Model, admitted
-from loopsphere.outputs import write_results
-from loopsphere.pipeline import ranked
 from loopsphere.progress import Progress, silent
 from loopsphere.settings import Settings
 from loopsphere.types import ScoreResult
@@ -28,19 +28,19 @@ class Scores(ScoreResult):
     """
 
     def write_tables(self, folder: str | os.PathLike[str]) -> list[Path]:
-        """Write `results.csv` and `results.json`; see `loopsphere.outputs.write_results`."""
+        """Write `results.csv` and `results.json`; see `loopsphere.export.tables.write_results`."""
         return write_results(folder, self)
 
     def write_playlist(self, path: str | os.PathLike[str]) -> None:
-        """Write the odd loops as a playlist; see `loopsphere.exports.write_playlist`."""
+        """Write the odd loops as a playlist; see `loopsphere.export.files.write_playlist`."""
         write_playlist(path, self.odd)
 
     def copy_odd(self, folder: str | os.PathLike[str]) -> Placed:
-        """Copy the odd loops; see `loopsphere.exports.copy_loops`."""
+        """Copy the odd loops; see `loopsphere.export.files.copy_loops`."""
         return copy_loops(folder, self.odd)
 
     def link_odd(self, folder: str | os.PathLike[str]) -> Placed:
-        """Link the odd loops; see `loopsphere.exports.link_loops`."""
+        """Link the odd loops; see `loopsphere.export.files.link_loops`."""
         return link_loops(folder, self.odd)
 
 

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, fields, replace
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from loopsphere.embedding import DEFAULT_ENCODER, Sources, embed_with, embedding_kind
+from loopsphere.collection.attributes import attributes_of
+from loopsphere.collection.embedding import DEFAULT_ENCODER, Sources, embed_with, embedding_kind
 from loopsphere.encoders.precision import DEFAULT_PRECISION
 from loopsphere.errors import LibraryError, UnknownNameError
-from loopsphere.explain.names import Key, key_in_tag
-from loopsphere.explaining import attributes_of
+from loopsphere.explain.filename_hints import Key, key_in_tag
 from loopsphere.library.records import FileRecord, NearAudio
 from loopsphere.library.store import Library, open_library
 from loopsphere.progress import Progress, silent

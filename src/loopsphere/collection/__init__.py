@@ -1,0 +1,1 @@
+"""What is known of files that were read: embeddings, copies, labels, explanations, odd moments."""

@@ -1,0 +1,1 @@
+"""Deep detectors: one file a training strategy, over one hypersphere."""

@@ -1,0 +1,1 @@
+"""What is measured of a loop, in units a musician knows."""

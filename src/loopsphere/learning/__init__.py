@@ -1,0 +1,1 @@
+"""From a collection to scores and a model: features, cross-fitting, calibration, the model file."""
