@@ -4,7 +4,7 @@ from __future__ import annotations
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 DEFAULT_PRECISION = "float32"
-"""In float32 all processors agree: see `benchmarks/portability.md`. bfloat16 is faster where there is any,
+"""In float32 processors agree: see `benchmarks/portability.md`. bfloat16 is faster where there is any,
 and rounds so much that a small collection can be ranked otherwise."""
 _SEPARATOR = "-"
 

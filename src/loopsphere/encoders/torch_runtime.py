@@ -35,8 +35,8 @@ class TorchRuntime:
     device : str
         'auto' takes CUDA where it is available, else Apple's GPU, else the CPU.
     precision : {'float32', 'bfloat16', 'auto'}
-        Of the network's stages. 'auto' takes bfloat16 where the device computes in it, which is twice as
-        fast or more; an embedding then has a cosine of at least 0.9999 to the one in float32.
+        Of the network's stages. 'auto' takes bfloat16 where the device computes in it: large networks are
+        then about twice as fast. An embedding's cosine to the one in float32 is above 0.9999 for most loops.
 
     Attributes
     ----------
